@@ -1,0 +1,96 @@
+"""Argument validation: one line a check, one message format.
+
+Every public function of minitf answers bad input with
+
+    name: expected WHAT, got WHAT CAME
+
+as a ValueError (a value out of range, a wrong shape) or a TypeError (a wrong kind of object). The command line prints
+the same line and exits with code 2.
+"""
+import math
+import numbers
+
+import numpy as np
+
+
+def describe(value):
+    """Say what came, short enough for one line: arrays by dtype and shape, the rest by repr."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"{value.dtype} array of shape {value.shape}"
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
+
+
+def require(condition, name, expected, got, error=ValueError):
+    """Raise error("name: expected ..., got ...") unless condition holds."""
+    if not condition:
+        raise error(f"{name}: expected {expected}, got {describe(got)}")
+
+
+def integer(name, value, low=None, high=None):
+    """Return value as int; it must be a whole number in [low, high]."""
+    limits = (f" >= {low}" if high is None else f" from {low} to {high}") if low is not None else ""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    require(whole, name, f"an integer{limits}", value, TypeError)
+    require((low is None or value >= low) and (high is None or value <= high), name, f"an integer{limits}", value)
+    return int(value)
+
+
+def real(name, value, expected="a finite number", where=math.isfinite):
+    """Return value as float; `where` says which numbers are allowed and `expected` says it in words."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    require(number, name, expected, value, TypeError)
+    require(bool(where(value)), name, expected, value)
+    return float(value)
+
+
+def choice(name, value, options):
+    """Return value; it must be one of options."""
+    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value)
+    return value
+
+
+def generator(name, value):
+    """Return value; it must be a numpy.random.Generator."""
+    require(isinstance(value, np.random.Generator), name, "a numpy.random.Generator", value, TypeError)
+    return value
+
+
+def floats(name, x, *, ndim=None, finite=False):
+    """Return x as a float32, float64 or complex128 array: integers and booleans become float64, other dtypes are refused."""
+    x = np.asarray(x)
+    if x.dtype.kind in "iub":
+        x = x.astype(np.float64)
+    advice = "a float32 or float64 array" + (" (convert float16 first: its sums lose all digits)" if x.dtype == np.float16 else "")
+    require(x.dtype in (np.float32, np.float64, np.complex128), name, advice, x, TypeError)
+    require(ndim is None or x.ndim == ndim, name, f"{ndim} axes", x)
+    require(not finite or bool(np.isfinite(x).all()), name, "finite entries", "NaN or inf in " + describe(x))
+    return x
+
+
+def shape(name, x, expected):
+    """Require x.shape to match expected, in which None stands for any length."""
+    fits = x.ndim == len(expected) and all(want is None or have == want for have, want in zip(x.shape, expected))
+    text = "(" + ", ".join("any" if n is None else str(n) for n in expected) + ("," if len(expected) == 1 else "") + ")"
+    require(fits, name, f"shape {text}", x)
+
+
+def bits(name, x, *, ndim=2):
+    """Return x as a uint8 array of zeros and ones with ndim axes."""
+    x = np.asarray(x)
+    require(x.dtype.kind in "iubf", name, "zeros and ones", x, TypeError)
+    require(x.ndim == ndim, name, f"{ndim} {'axis' if ndim == 1 else 'axes'}", x)
+    if x.dtype == np.bool_:
+        return x.view(np.uint8)
+    bad = x.max(initial=0) > 1 if x.dtype == np.uint8 else ((x != 0) & (x != 1)).any()
+    require(not bad, name, "zeros and ones", "other values in " + describe(x))
+    return x.astype(np.uint8, copy=False)
+
+
+def examples(X, y, T=None):
+    """Return (X, y) as uint8 arrays of shapes (m, T) and (m,), m >= 1 and T >= 1."""
+    X, y = bits("X", X), bits("y", y, ndim=1)
+    require(X.shape[0] >= 1 and X.shape[1] >= 1, "X", "at least one row and one column", X)
+    shape("y", y, (X.shape[0],))
+    shape("X", X, (None, T))
+    return X, y

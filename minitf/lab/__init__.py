@@ -1,0 +1,1 @@
+"""Experiments with the core: data sets, sweeps, statistics, figures."""

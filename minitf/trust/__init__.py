@@ -1,0 +1,1 @@
+"""What shows that the core is right: checkers, slow independent twins, cross-checks."""
