@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from minitf.checks import floats, require, shape
+from minitf.checks import floats, real, require, shape
 
 
 def sum_to(dx, like):
@@ -57,24 +57,64 @@ def embed(index, E):
     return y, pullback
 
 
+def normalise(S):
+    """Overwrite S by A = exp(S) / sum exp(S) over the last axis; return A and lse = log sum exp(S), that axis kept at 1.
+
+    The maximum is subtracted first, so nothing overflows. A row that is all -inf (or has no entries) gives A = 0, lse = -inf.
+    """
+    top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
+    np.copyto(top, 0, where=np.isneginf(top))
+    A = np.exp(np.subtract(S, top, out=S), out=S)
+    total = A.sum(axis=-1, keepdims=True)
+    filled = total != 0
+    A /= np.where(filled, total, 1)
+    return A, top + np.log(total, where=filled, out=np.full_like(total, -np.inf))
+
+
+def softmax_pullback(A, dA):
+    """Overwrite dA by dS = A * (dA - sum(A * dA)), the Jacobian diag(A) - A A^T of each row applied to dA.
+
+    The weighted mean of dA is taken off twice: where one weight is nearly 1 the first difference is mostly rounding
+    error, and the second pass, which finds the mean of what is left, restores its digits.
+    """
+    for _ in range(2):
+        dA -= np.einsum("...t,...t->...", A, dA)[..., None]
+    dA *= A
+    return dA
+
+
 def softmax(S):
     """Normalise exponentials over the last axis:  A = exp(S) / sum exp(S), computed from S - max S.
 
     dS = A * (dA - sum(A * dA))
-    S (..., T) -> A (..., T). A row whose entries are all -inf has no maximum to subtract: it is refused here and given
-    a meaning in `attention`. Source: theory of the softmax Jacobian diag(A) - A A^T.
+    S (..., T) -> A (..., T). A row whose entries are all -inf has no softmax: it is refused here and given a meaning
+    in `attention`.
     """
     S = floats("S", S)
     require(S.ndim and S.shape[-1], "S", "at least one entry on the last axis", S)
-    top = S.max(axis=-1, keepdims=True) if S.dtype.kind == "f" else S.real.max(axis=-1, keepdims=True)
-    require(not np.isneginf(top).any(), "S", "a finite entry in every row", "a row of -inf")
-    A = np.exp(S - top)
-    A /= A.sum(axis=-1, keepdims=True)
+    A, lse = normalise(S.copy())
+    require(not np.isneginf(lse.real).any(), "S", "a finite entry in every row", "a row of -inf")
 
     def pullback(dA):
-        return A * (dA - (A * dA).sum(axis=-1, keepdims=True))
+        return softmax_pullback(A, dA.copy())
 
     return A, pullback
+
+
+def cap(x, limit):
+    """Bound x smoothly:  y = limit tanh(x / limit), within -limit..limit and close to x near 0.
+
+    dx = dy / cosh(x / limit)^2, from exp(-2 |x / limit|), which keeps its digits where 1 - tanh^2 has none left
+    x (...) -> y (...). Errors: a limit that is not positive and finite. Source: Bello et al. 2017 (clipped logits).
+    """
+    x, limit = floats("x", x), real("softcap", limit, "a positive finite number", lambda c: 0 < c < math.inf)
+    u = x / limit
+
+    def pullback(dy):
+        small = np.exp(-2 * np.where(u.real < 0, -u, u))
+        return dy * (4 * small / (1 + small) ** 2)
+
+    return limit * np.tanh(u), pullback
 
 
 def relu(x):
