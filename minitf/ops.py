@@ -17,6 +17,12 @@ def sum_to(dx, like):
     return dx.sum(axis=tuple(range(extra)) + stretched).reshape(like) if extra or stretched else dx
 
 
+def add(a, b):
+    """Add with broadcasting:  y = a + b.      da, db = dy summed over the axes along which each was broadcast."""
+    a, b = floats("a", a), floats("b", b)
+    return a + b, lambda dy: (sum_to(dy, a.shape), sum_to(dy, b.shape))
+
+
 def linear(x, W, b=None):
     """Multiply the last axis of x by a matrix:  y = x W + b.
 
@@ -32,9 +38,9 @@ def linear(x, W, b=None):
         y = y + b
 
     def pullback(dy):
-        rows = dy.reshape(-1, W.shape[1])
-        grads = (dy @ W.T, x.reshape(-1, W.shape[0]).T @ rows)
-        return grads if b is None else (*grads, rows.sum(axis=0))
+        lead = tuple(range(x.ndim - 1))
+        grads = (dy @ W.T, np.tensordot(x, dy, (lead, lead)))
+        return grads if b is None else (*grads, dy.sum(axis=lead))
 
     return y, pullback
 
@@ -47,20 +53,26 @@ def embed(index, E):
     """
     index, E = np.asarray(index), floats("E", E, ndim=2)
     require(index.dtype.kind in "iu", "index", "integers", index, TypeError)
-    require(not index.size or (0 <= index.min() and index.max() < len(E)), "index", f"entries from 0 to {len(E) - 1}", index)
+    inside = not index.size or 0 <= index.min() and index.max() < len(E)
+    require(inside, "index", f"entries from 0 to {len(E) - 1}", index)
     y = E[index]
 
     def pullback(dy):
-        onehot = (index.reshape(-1) == np.arange(len(E))[:, None]).astype(dy.dtype)
-        return onehot @ dy.reshape(-1, E.shape[1])
+        order = index.argsort(axis=None, kind="stable")
+        symbol = index.reshape(-1)[order]
+        first = np.flatnonzero(np.diff(symbol.astype(np.int64), prepend=-1))
+        dE = np.zeros(E.shape, dy.dtype)
+        dE[symbol[first]] = np.add.reduceat(dy.reshape(index.size, -1)[order], first, axis=0)
+        return dE
 
     return y, pullback
 
 
 def normalise(S):
-    """Overwrite S by A = exp(S) / sum exp(S) over the last axis; return A and lse = log sum exp(S), that axis kept at 1.
+    """Overwrite S by A = exp(S) / sum exp(S) over the last axis; return A and lse = log sum exp(S), that axis kept.
 
-    The maximum is subtracted first, so nothing overflows. A row that is all -inf (or has no entries) gives A = 0, lse = -inf.
+    The maximum is taken off first, so nothing overflows. A row that is all -inf, or has no entries, gives A = 0 and
+    lse = -inf.
     """
     top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
     np.copyto(top, 0, where=np.isneginf(top))
@@ -117,38 +129,101 @@ def cap(x, limit):
     return limit * np.tanh(u), pullback
 
 
+def layer_norm(x, gain, bias, *, eps=1e-5):
+    """Standardise the last axis, then stretch and shift it:  n = (x - mean x) / s,  y = gain n + bias.
+
+    s = sqrt(mean (x - mean x)^2 + eps)
+    dn = gain dy,   dx = (dn - mean dn - n mean(n dn)) / s,   dgain = sum n dy,   dbias = sum dy  (over leading axes)
+    x (..., d), gain (d,), bias (d,) -> y (..., d). eps >= 0 is part of the function; with eps = 0 a constant row has no
+    value. Source: Ba, Kiros and Hinton 2016, section 3.
+    """
+    x, gain, bias = floats("x", x), floats("gain", gain), floats("bias", bias)
+    require(x.ndim and x.shape[-1], "x", "at least one entry on the last axis", x)
+    shape("gain", gain, x.shape[-1:])
+    shape("bias", bias, x.shape[-1:])
+    eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
+    n = x - x.mean(axis=-1, keepdims=True)
+    s = np.sqrt((n * n).mean(axis=-1, keepdims=True) + eps)
+    require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
+    n /= s
+    y = gain * n + bias
+
+    def pullback(dy):
+        lead = tuple(range(x.ndim - 1))
+        dn = gain * dy
+        dx = (dn - dn.mean(axis=-1, keepdims=True) - n * (n * dn).mean(axis=-1, keepdims=True)) / s
+        return dx, (n * dy).sum(axis=lead), dy.sum(axis=lead)
+
+    return y, pullback
+
+
+def unit_ball(x):
+    """Project every row onto the Euclidean unit ball:  y = x / max(1, ||x||).
+
+    dx = dy inside (||x|| <= 1),   dx = (dy - y (y . dy)) / ||x|| outside
+    x (..., d) -> y (..., d). It is 1-Lipschitz, as layer_norm is not. Source: Edelman et al. 2022, section 4 (Pi_norm).
+    """
+    x = floats("x", x)
+    require(x.ndim, "x", "at least one axis", x)
+    unit = np.abs(x.real).max(axis=-1, keepdims=True, initial=1)    # squares of x / unit cannot overflow
+    length = unit * np.sqrt(((x / unit) ** 2).sum(axis=-1, keepdims=True))
+    outside = length.real > 1
+    length = np.where(outside, length, 1)
+    y = x / length
+
+    def pullback(dy):
+        radial = np.where(outside, (y * dy).sum(axis=-1, keepdims=True), 0)
+        return (dy - y * radial) / length
+
+    return y, pullback
+
+
+def sigmoid(z):
+    """Return 1 / (1 + exp(-z)) to full relative accuracy in both tails: exp is only ever taken of -|z|."""
+    negative = z.real < 0
+    small = np.exp(np.where(negative, z, -z))
+    return np.where(negative, small, 1) / (1 + small)
+
+
+def identity(x):
+    """Return x itself:  y = x,  dx = dy.  The activation that does nothing."""
+    x = floats("x", x)
+
+    def pullback(dy):
+        return dy
+
+    return x, pullback
+
+
 def relu(x):
     """Keep the positive part:  y = max(x, 0).      dx = dy where x > 0, else 0 (the left derivative at 0)."""
     x = floats("x", x)
-    positive = x.real > 0
-    y = np.where(positive, x, 0).astype(x.dtype, copy=False)
+    off = x.real <= 0
+    y = np.where(off, 0, x)
 
     def pullback(dy):
-        return dy * positive
+        return np.where(off, 0, dy)
 
     return y, pullback
 
 
 def gelu(x):
-    """Gate x by the normal distribution function, in its tanh form:  y = x/2 (1 + tanh u),  u = c (x + a x^3).
+    """Gate x by the normal distribution function, in its tanh form:  y = x g,  g = (1 + tanh u)/2 = sigmoid(2u).
 
-    dx = dy (  (1 + tanh u)/2 + x/2 (1 - tanh^2 u) c (1 + 3 a x^2)  ),   c = sqrt(2/pi), a = 0.044715
-    Source: Hendrycks and Gimpel 2016, equation 2; this is the form GPT-2 uses.
+    u = c (x + a x^3),   du = c (1 + 3 a x^2) dx,   c = sqrt(2/pi), a = 0.044715
+    dx = dy ( g + 2 x g (1 - g) du/dx )
+    Source: Hendrycks and Gimpel 2016, section 2; this is the form GPT-2 uses.
     """
     x = floats("x", x)
     c, a = math.sqrt(2 / math.pi), 0.044715
-    tanh_u = np.tanh(c * (x + a * x * x * x))
-    y = 0.5 * x * (1 + tanh_u)
+    u = c * x * (1 + a * x * x)
+    g = sigmoid(2 * u)
+    y = x * g
 
     def pullback(dy):
-        return dy * (0.5 * (1 + tanh_u) + 0.5 * x * (1 - tanh_u * tanh_u) * (c * (1 + 3 * a * x * x)))
+        return dy * (g + 2 * x * g * sigmoid(-2 * u) * (c * (1 + 3 * a * x * x)))
 
     return y, pullback
-
-
-def identity(x):
-    """Return x itself, with the pullback dx = dy: the activation that does nothing."""
-    return floats("x", x), lambda dy: dy
 
 
 ACTIVATIONS = {"identity": identity, "relu": relu, "gelu": gelu}

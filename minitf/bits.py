@@ -1,0 +1,123 @@
+"""The exact fast path: a [CLS] head over discrete tokens is a ratio of two functions that are affine in one-hot rows.
+
+One query, and a token that depends only on (symbol, position): so do its score s[b, t] and its value v[b, t]. With
+w = exp(s - c) for any constant c, softmax attention of an example x is
+
+    head(x) = N(x) / Z(x),    Z(x) = w_cls + sum_t w[x_t, t],    N(x) = w_cls v_cls + sum_t w[x_t, t] v[x_t, t]
+
+and both sums are one product of the one-hot rows of all examples with a table of V T rows: two matrix products forward
+and backward, no m x T softmax, no m x T x d tokens. The sums have only non-negative weights: nothing cancels.
+"""
+import math
+
+import numpy as np
+
+from minitf.attention import attention
+from minitf.checks import floats, require, shape
+
+# A head whose weights all lie below exp(-c) of the largest in the table leaves the range of its dtype; half that range
+# keeps every weight that matters to full precision.
+SAFE = {np.dtype(np.float32): math.exp(-43.0), np.dtype(np.float64): math.exp(-350.0)}
+
+
+def one_hot(X, V, dtype):
+    """Indicator rows of symbols: (m, T) integers -> (m, V T), entry (i, b T + t) = [x_it = b]."""
+    m, T = X.shape
+    rows = np.empty((m, V, T), dtype)
+    for b in range(V):
+        np.equal(X, b, out=rows[:, b], casting="unsafe")
+    return rows.reshape(m, V * T)
+
+
+def mean_bit(A, X):
+    """Average the bits of every example with each head's weights:  r = X A^T,   dA = dr^T X.
+
+    A (H, T), X (m, T) of 0 and 1 -> r (m, H). pullback(dr) -> dA. The whole head where neither the scores nor the values
+    other than the bit itself depend on the content.
+    """
+    A = floats("A", A, ndim=2)
+    shape("X", X, (None, A.shape[1]))
+    X = X.astype(A.dtype, copy=False)
+    return X @ A.T, lambda dr: dr.T @ X
+
+
+def cls_head(s, v, s_cls, v_cls, X, rows=None):
+    """Softmax attention of one [CLS] query over discrete tokens, for all examples and heads at once.
+
+        w    = exp(s - c)                                     (H, V, T)        c = the largest score of the head
+        Z    = w_cls + rows w                                 (m, H)
+        N    = w_cls v_cls + rows (w v)                       (m, H, dv)
+        out  = N / Z                                          (m, H, dv)
+
+        dN   = dout / Z                                       (m, H, dv)
+        dZ   = -sum(dN out)                                   (m, H)
+        dv   = w (rows^T dN)                                  (H, V, T, dv)
+        ds   = w (v . rows^T dN + rows^T dZ)                  (H, V, T)        and the [CLS] key likewise
+
+    s (H, V, T), v (H, V, T, dv), s_cls (H,), v_cls (H, dv): tables of scores and values. X (m, T) symbols 0..V-1;
+    rows = one_hot(X, V, dtype) may be handed in when it is at hand. pullback(dout) -> ds, dv, ds_cls, dv_cls.
+    Examples whose tokens all score so far below c that Z leaves the number range take the plain path, same numbers.
+    Cost: 4 m V T H (dv + 1) flops forward and backward. Source: theory of the [CLS] head; exp(score) is a table look-up.
+    """
+    s, v = floats("s", s, ndim=3), floats("v", v, ndim=4)
+    s_cls, v_cls = floats("s_cls", s_cls), floats("v_cls", v_cls)
+    H, V, T, dv = v.shape
+    shape("s", s, (H, V, T))
+    shape("s_cls", s_cls, (H,))
+    shape("v_cls", v_cls, (H, dv))
+    shape("X", X, (None, T))
+    rows = one_hot(X, V, s.dtype) if rows is None else rows
+    shape("rows", rows, (len(X), V * T))
+
+    c = np.maximum(s.max(axis=(1, 2)), s_cls)
+    w, w_cls = np.exp(s - c[:, None, None]), np.exp(s_cls - c)
+    table = np.concatenate([w[..., None] * v, w[..., None]], axis=-1)
+    table_cls = np.concatenate([w_cls[:, None] * v_cls, w_cls[:, None]], axis=-1)
+    NZ = (rows @ table.transpose(1, 2, 0, 3).reshape(V * T, H * (dv + 1))).reshape(-1, H, dv + 1) + table_cls
+    far = np.flatnonzero((NZ[..., -1] < SAFE[s.dtype]).any(axis=1))
+    NZ[far] = 1
+    Z = NZ[..., -1:]
+    out = NZ[..., :-1] / Z
+    plain = None
+    if far.size:
+        out[far], plain = _plain(s, v, s_cls, v_cls, X[far])
+
+    def pullback(dout):
+        dN = dout / Z
+        dZ = -(dN * out).sum(axis=-1, keepdims=True)
+        dNZ = np.concatenate([dN, dZ], axis=-1)
+        dNZ[far] = 0
+        dtable = (rows.T @ dNZ.reshape(len(X), -1)).reshape(V, T, H, dv + 1).transpose(2, 0, 1, 3)
+        dtable_cls = dNZ.sum(axis=0)
+        ds, dv_ = _undo(w, v, dtable)
+        ds_cls, dv_cls = _undo(w_cls, v_cls, dtable_cls)
+        grads = ds, dv_, ds_cls, dv_cls
+        return grads if plain is None else tuple(a + b for a, b in zip(grads, plain(dout[far])))
+
+    return out, pullback
+
+
+def _undo(w, v, dtable):
+    """From the gradient of [w v, w] to those of the score log w and of the value v."""
+    return w * ((v * dtable[..., :-1]).sum(axis=-1) + dtable[..., -1]), w[..., None] * dtable[..., :-1]
+
+
+def _plain(s, v, s_cls, v_cls, X):
+    """The same head by ordinary attention: gather every example's scores and values; d = 1, query 1, scores as keys."""
+    H, V, T, dv = v.shape
+    t = np.arange(T)
+    keys = np.concatenate([np.broadcast_to(s_cls[:, None], (len(X), H, 1)), s[:, X, t].swapaxes(0, 1)], axis=2)
+    values = np.concatenate([np.broadcast_to(v_cls[:, None], (len(X), H, 1, dv)), v[:, X, t].swapaxes(0, 1)], axis=2)
+    query = np.ones((len(X), H, 1, 1), s.dtype)
+    out, back = attention(query, keys[..., None], values, scale=1.0)
+
+    def pullback(dout):
+        _, dkeys, dvalues = back(dout[:, :, None, :])
+        ds, dv_ = np.zeros_like(s), np.zeros_like(v)
+        for b in range(V):
+            hit = (X == b)[:, None, :]
+            ds[:, b] = (dkeys[:, :, 1:, 0] * hit).sum(axis=0)
+            dv_[:, b] = (dvalues[:, :, 1:] * hit[..., None]).sum(axis=0)
+        return ds, dv_, dkeys[:, :, 0, 0].sum(axis=0), dvalues[:, :, 0].sum(axis=0)
+
+    return out[:, :, 0], pullback

@@ -1,0 +1,85 @@
+"""Parameters: a flat dict of named arrays, one vector for optimisers, one `.npz` file on disk.
+
+A model's parameters are `{"q": array, "W_V": array, ...}`; layer l of a network is "0/W_V", "1/W_V". Gradients have the
+same keys. Files hold arrays and JSON text, never pickles, and appear whole or not at all.
+"""
+import json
+import os
+import tempfile
+import zipfile
+
+import numpy as np
+
+from minitf.checks import require
+
+FORMAT = 1
+
+
+def flatten(params):
+    """Concatenate the arrays of a dict, in its order, into one new vector."""
+    return np.concatenate([np.ravel(value) for value in params.values()])
+
+
+def unflatten(vector, like):
+    """Cut a vector into views named and shaped as the arrays of `like`: the inverse of flatten, without a copy."""
+    ends = np.cumsum([np.size(value) for value in like.values()])
+    require(vector.shape == (ends[-1],), "vector", f"shape ({ends[-1]},)", vector)
+    return {name: vector[end - np.size(value):end].reshape(np.shape(value))
+            for (name, value), end in zip(like.items(), ends)}
+
+
+def same_shapes(name, params, shapes):
+    """Require params to hold just the named shapes, naming the first array that is missing, unknown or of another shape."""
+    require(set(params) == set(shapes), name, "the arrays " + ", ".join(shapes), ", ".join(params))
+    for key, shape in shapes.items():
+        require(np.shape(params[key]) == tuple(shape), f"{name}[{key!r}]", f"shape {tuple(shape)}", params[key])
+
+
+def check_writable(path):
+    """Raise OSError now if a file could not be created at path later."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path}: is a directory")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{path}: no such directory: {folder}")
+    if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
+        raise PermissionError(f"{path}: not writable")
+
+
+def write_whole(path, write):
+    """Call write(file) on a temporary file beside path, then rename it to path: whole or not at all, also when killed."""
+    check_writable(path)
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".minitf-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save_arrays(path, arrays, **header):
+    """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
+    header = {"format": FORMAT, **header}
+    write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header)), **arrays))
+
+
+def load_arrays(path):
+    """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that names it."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays.pop("header")))
+        found = header["format"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
+    require(found == FORMAT, f"{path}: format version", str(FORMAT), found)
+    return arrays, header
