@@ -2,29 +2,25 @@
 import numpy as np
 
 from minitf.checks import floats, require, shape
-
-
-def sigmoid(z):
-    """Return 1 / (1 + exp(-z)) without overflow: exp is only ever taken of -|z|."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, small) / (1 + small)
+from minitf.ops import sigmoid
 
 
 def logistic(logits, y):
-    """Cross-entropy of Boolean labels from logits:  loss = log(1 + exp(-s z)),  s = 2y - 1, per example.
+    """Cross-entropy of Boolean labels from logits:  loss = log(1 + exp(-z)) where y = 1, log(1 + exp(z)) where y = 0.
 
-    dz = dloss * (sigmoid(z) - y)
-    z = logits (m,), y (m,) of 0 and 1 (or probabilities between) -> loss (m,). pullback(dloss) -> dz. The stable form is
-    max(z, 0) - y z + log1p(exp(-|z|)): no clipping, no epsilon.
+    loss = max(z, 0) - y z + log(1 + exp(-|z|)),   dz = dloss ( (1 - y) sigmoid(z) - y sigmoid(-z) )
+    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...). pullback(dloss) -> dz. Both
+    are written so that a well-classified example keeps its digits: no clipping, no epsilon.
     """
-    z = floats("logits", logits)
-    y = np.asarray(y)
+    z, y = floats("logits", logits), np.asarray(y)
     shape("y", y, z.shape)
-    y = y.astype(z.dtype)
+    require(y.dtype.kind in "biuf", "y", "labels from 0 to 1", y, TypeError)
     require(bool(((y >= 0) & (y <= 1)).all()), "y", "labels from 0 to 1", y)
-    loss = np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))
+    y = y.astype(z.real.dtype)
+    positive = np.where(z.real > 0, z, 0)
+    loss = positive - y * z + np.log1p(np.exp(z - 2 * positive))
 
     def pullback(dloss):
-        return dloss * (sigmoid(z) - y)
+        return dloss * ((1 - y) * sigmoid(z) - y * sigmoid(-z))
 
     return loss, pullback

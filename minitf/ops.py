@@ -62,7 +62,7 @@ def embed(index, E):
         symbol = index.reshape(-1)[order]
         first = np.flatnonzero(np.diff(symbol.astype(np.int64), prepend=-1))
         dE = np.zeros(E.shape, dy.dtype)
-        dE[symbol[first]] = np.add.reduceat(dy.reshape(index.size, -1)[order], first, axis=0)
+        dE[symbol[first]] = np.add.reduceat(dy.reshape(index.size, E.shape[1])[order], first, axis=0)
         return dE
 
     return y, pullback
@@ -143,6 +143,7 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
     shape("bias", bias, x.shape[-1:])
     eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
     n = x - x.mean(axis=-1, keepdims=True)
+    n -= n.mean(axis=-1, keepdims=True)                             # the first mean was rounded at the scale of x
     s = np.sqrt((n * n).mean(axis=-1, keepdims=True) + eps)
     require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
     n /= s
