@@ -18,7 +18,7 @@ def logistic(logits, y):
     require(bool(((y >= 0) & (y <= 1)).all()), "y", "labels from 0 to 1", y)
     y = y.astype(z.real.dtype)
     positive = np.where(z.real > 0, z, 0)
-    loss = positive - y * z + np.log1p(np.exp(z - 2 * positive))
+    loss = positive - y * z + np.log1p(np.exp(z - positive - positive))
 
     def pullback(dloss):
         return dloss * ((1 - y) * sigmoid(z) - y * sigmoid(-z))
