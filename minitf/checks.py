@@ -13,6 +13,9 @@ import numbers
 import numpy as np
 
 
+FLOATS = (np.float32, np.float64, np.complex128)
+
+
 def describe(value):
     """Say what came, short enough for one line: arrays by dtype and shape, the rest by repr."""
     if isinstance(value, np.ndarray) and value.ndim:
@@ -61,18 +64,20 @@ def floats(name, x, *, ndim=None, finite=False):
     x = np.asarray(x)
     if x.dtype.kind in "iub":
         x = x.astype(np.float64)
-    advice = "a float32 or float64 array" + (" (convert float16 first: its sums lose all digits)" if x.dtype == np.float16 else "")
-    require(x.dtype in (np.float32, np.float64, np.complex128), name, advice, x, TypeError)
+    if x.dtype not in FLOATS:
+        advice = " (convert float16 first: its sums lose all digits)" if x.dtype == np.float16 else ""
+        require(False, name, "a float32 or float64 array" + advice, x, TypeError)
     require(ndim is None or x.ndim == ndim, name, f"{ndim} axes", x)
-    require(not finite or bool(np.isfinite(x).all()), name, "finite entries", "NaN or inf in " + describe(x))
+    if finite and not np.isfinite(x).all():
+        raise ValueError(f"{name}: expected finite entries, got NaN or inf in {describe(x)}")
     return x
 
 
 def shape(name, x, expected):
     """Require x.shape to match expected, in which None stands for any length."""
-    fits = x.ndim == len(expected) and all(want is None or have == want for have, want in zip(x.shape, expected))
-    text = "(" + ", ".join("any" if n is None else str(n) for n in expected) + ("," if len(expected) == 1 else "") + ")"
-    require(fits, name, f"shape {text}", x)
+    if x.ndim != len(expected) or any(want is not None and have != want for have, want in zip(x.shape, expected)):
+        text = ", ".join("any" if n is None else str(n) for n in expected)
+        require(False, name, f"shape ({text}{',' if len(expected) == 1 else ''})", x)
 
 
 def bits(name, x, *, ndim=2):
@@ -82,8 +87,8 @@ def bits(name, x, *, ndim=2):
     require(x.ndim == ndim, name, f"{ndim} {'axis' if ndim == 1 else 'axes'}", x)
     if x.dtype == np.bool_:
         return x.view(np.uint8)
-    bad = x.max(initial=0) > 1 if x.dtype == np.uint8 else ((x != 0) & (x != 1)).any()
-    require(not bad, name, "zeros and ones", "other values in " + describe(x))
+    if x.max(initial=0) > 1 if x.dtype == np.uint8 else ((x != 0) & (x != 1)).any():
+        raise ValueError(f"{name}: expected zeros and ones, got other values in {describe(x)}")
     return x.astype(np.uint8, copy=False)
 
 

@@ -13,7 +13,8 @@ LEVEL = {
     "losses": 4, "attention": 4,
     "bits": 5,
     "model": 6,
-    "train": 7,
+    "bounded": 7,
+    "train": 8,
 }
 ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"}}
 SHELL = {"cli", "__main__", "__init__"}

@@ -1,0 +1,161 @@
+"""Train the bounded class: projected gradient descent in an l1 ball that grows, first mirror, then Euclidean steps.
+
+One head over bits: a = softmax(0, q), r_i = sum_t a_t X_it, logit = w r + c. A search is a descent from uniform
+attention (`descend`), for either sign of w, and then restarts that each forbid one position of the best head so far
+(`restarts_from`): a wrong position is replaced where the gradient, not an enumeration, says that another fits better.
+
+Why mirror steps first: the Euclidean gradient in q carries a factor a_t ~ 1/T and softmax lets the first coordinate that
+grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together; the Euclidean
+steps in the full ball then remove the rest. Why both signs: a wrong sign at the start locks onto noise. Why the ball
+grows: a small one holds many weak positions, so that the early choices are averages and not decisions.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from minitf.checks import require
+from minitf.losses import sigmoid
+from minitf.ops import softmax
+from minitf.projections import Ball
+
+STAGES = 8              # the radius grows in this many equal steps; the first half of them are mirror steps
+STEPS = 10              # steps a stage
+FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at this stage
+DROPPED = 8             # a round of restarts tries to do without each of at most this many positions
+RIDGE = 1e-6            # on w, so that the refit of separable data has a finite answer
+
+
+class Heads(NamedTuple):
+    """n candidate heads side by side: q (n, T), w (n,), c (n,), mean training loss (n,)."""
+    q: np.ndarray
+    w: np.ndarray
+    c: np.ndarray
+    loss: np.ndarray
+
+    def best(self):
+        """The candidate of lowest loss, as parameters of the bounded class."""
+        i = int(np.argmin(self.loss))
+        return {"q": self.q[i:i + 1].astype(np.float64), "w": self.w[i:i + 1].copy(), "c": np.array(self.c[i])}
+
+
+def mean_loss(r, y, w, c):
+    """Mean logistic loss of logit = w r + c for n heads: r (n, m) -> (n,), the ridge on w included."""
+    z = w[:, None] * r + c[:, None]
+    return (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).mean(axis=1) + RIDGE / 2 * w * w
+
+
+def refit(r, y, w, c, sign, bound, steps=2):
+    """Newton steps on (w, c) for fixed r (n, m), each projected onto 0 <= sign w <= bound, |c| <= bound, and halved until
+    the loss does not rise. Returns w, c, loss."""
+    low, high = np.where(sign > 0, 0, -bound), np.where(sign > 0, bound, 0)
+    loss = mean_loss(r, y, w, c)
+    for _ in range(steps):
+        p = sigmoid(w[:, None] * r + c[:, None])
+        h = p * (1 - p) / y.size
+        grad_w = ((p - y) * r).mean(axis=1) + RIDGE * w
+        grad_c = (p - y).mean(axis=1)
+        hess_ww, hess_wc, hess_cc = (h * r * r).sum(axis=1) + RIDGE, (h * r).sum(axis=1), h.sum(axis=1) + RIDGE
+        det = hess_ww * hess_cc - hess_wc * hess_wc
+        step_w = (hess_cc * grad_w - hess_wc * grad_c) / det
+        step_c = (hess_ww * grad_c - hess_wc * grad_w) / det
+        length = np.ones_like(w)
+        for _ in range(6):
+            w_new, c_new = np.clip(w - length * step_w, low, high), np.clip(c - length * step_c, -bound, bound)
+            loss_new = mean_loss(r, y, w_new, c_new)
+            worse = loss_new > loss
+            if not worse.any():
+                break
+            length[worse] /= 2
+        w, c, loss = np.where(worse, w, w_new), np.where(worse, c, c_new), np.where(worse, loss, loss_new)
+    return w, c, loss
+
+
+def direction(a, gradient, allowed, mirror):
+    """Unit-height step on q (n, T) from the gradient in a: mirror steps raise the strong half of it, Euclidean ones a * it."""
+    d = allowed * ((a * gradient).sum(axis=1, keepdims=True) - gradient)
+    d = d if mirror else a * d
+    d /= np.maximum(np.abs(d).max(axis=1, keepdims=True), np.finfo(d.dtype).tiny)
+    return np.maximum(2 * d - 1, 0) if mirror else d
+
+
+def attend(q, X):
+    """Attention a (n, T) of heads q, the [CLS] key of score 0 left out, and the mean of the bits r (n, m)."""
+    a = softmax(np.concatenate([np.zeros_like(q[:, :1]), q], axis=1))[0][:, 1:]
+    return a, (a @ X.T).astype(np.float64)
+
+
+def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
+    """Yield the n candidate heads after every step of a descent from q (n, T), the readout refitted at every step.
+
+    X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every iterate
+    lies in the class: ||q||_1 <= radius, |w|, |c| <= bound.
+    """
+    n = len(q)
+    q = Ball("l1", model.radius * first / STAGES, axes=1).project(q)
+    a, r = attend(q, X)
+    w, c, loss = refit(r, y, sign * min(4.0, model.bound), np.zeros(n), sign, model.bound, steps=4)
+    for stage in range(first, STAGES + 1):
+        ball = Ball("l1", model.radius * stage / STAGES, axes=1)
+        step = np.ones((n, 1), q.dtype)
+        for _ in range(steps):
+            residual = (sigmoid(w[:, None] * r + c[:, None]) - y) * (sign / y.size)[:, None]
+            d = direction(a, residual.astype(q.dtype) @ X, allowed, mirror=stage <= STAGES // 2)
+            q_new = ball.project(q + step * d)
+            a_new, r_new = attend(q_new, X)
+            w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)
+            better = loss_new <= loss
+            w, c, loss = (np.where(better, new, old) for new, old in ((w_new, w), (c_new, c), (loss_new, loss)))
+            better = better[:, None]
+            q, a, r = (np.where(better, new, old) for new, old in ((q_new, q), (a_new, a), (r_new, r)))
+            step = np.where(better, np.minimum(1.5 * step, 4), step / 2).astype(q.dtype)
+            yield Heads(q, w, c, loss)
+
+
+def restarts_from(head, X, y, model):
+    """Yield the candidates of a descent that starts from a head once without each of its strongest positions."""
+    q = head["q"][0].astype(X.dtype)
+    top = np.argsort(-q, kind="stable")[:DROPPED]
+    top = top[q[top] > 0]
+    allowed = np.ones((len(top), len(q)), bool)
+    allowed[np.arange(len(top)), top] = False
+    yield from descend(X, y, allowed * q, np.full(len(top), sign_of(head)), model, allowed, FIRST_AGAIN)
+
+
+def refine(head, X, y, model):
+    """Yield the descent, in the full ball, of the strong half of a head alone."""
+    q = head["q"].astype(X.dtype)
+    allowed = 2 * q >= q.max()
+    yield from descend(X, y, allowed * q, np.array([sign_of(head)]), model, allowed, STAGES, 4 * STEPS)
+
+
+def sign_of(head):
+    return 1.0 if head["w"][0] >= 0 else -1.0
+
+
+def fit_bounded(X, y, model, restarts, tol, report):
+    """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
+
+    X (m, T), y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help, or after
+    `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more than
+    log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step.
+    """
+    require(model.positions == "onehot" and model.H == 1, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
+    X, y = X.astype(np.float32), y.astype(np.float64)
+
+    def run(candidates):
+        for heads in candidates:
+            report(float(heads.loss.min()), heads)
+        return heads.best(), float(heads.loss.min())
+
+    both = descend(X, y, np.zeros((2, X.shape[1]), X.dtype), np.array([1.0, -1.0]), model)
+    best, loss = run(both)
+    for _ in range(restarts):
+        if loss <= tol or best["q"].max() <= 0:
+            break
+        other, other_loss = run(restarts_from(best, X, y, model))
+        if other_loss >= loss:
+            break
+        best, loss = other, other_loss
+    sparse, sparse_loss = run(refine(best, X, y, model))
+    dropped = np.count_nonzero(best["q"]) - np.count_nonzero(sparse["q"])
+    return sparse if sparse_loss <= loss + dropped * np.log(len(y)) / (2 * len(y)) else best

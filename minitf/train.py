@@ -1,0 +1,190 @@
+"""Learn from examples: `fit(X, y)` returns a Result that predicts, shows its attention, and saves itself.
+
+fit sees the examples, the model and the options, never the rule or its support. Method "pgd" on the bounded class is the
+search of `bounded`; any other pair of method and model is the plain loop below: minibatch gradients by `forward`, one
+step of `optim` on the flat parameter vector, one projection onto the model's constraint sets.
+"""
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from minitf.bounded import fit_bounded
+from minitf.checks import choice, examples, floats, generator, integer, real, require
+from minitf.losses import logistic, sigmoid
+from minitf.model import ModelConfig, attention_of, constraints, forward, init_params, shapes
+from minitf.optim import adam_step, gradient_step, project_params
+from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; None means the method's own value.
+
+    method        "pgd" projected gradient descent, "adam" projected Adam, "auto": pgd for the bounded class, else adam
+    steps         steps of the plain loop (20,000 at most by default; the bounded search has its own schedule)
+    batch         examples a step, drawn without replacement in epochs (64; at most m)
+    lr            step size (adam 3e-3, pgd 0.1, with momentum 0.9)
+    weight_decay  decoupled decay (adam 0.1 where the class is unbounded, else 0)
+    radius        replaces the model's bound on ||W_QK^T||_{2,1}
+    restarts      rounds of restarts of the bounded search
+    tol           mean training loss at which a search is over
+    """
+    method: str = "auto"
+    steps: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    radius: float | None = None
+    restarts: int = 8
+    tol: float = 0.02
+
+    def __post_init__(self):
+        choice("method", self.method, ("auto", "pgd", "adam"))
+        for name in ("steps", "batch"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
+        integer("restarts", self.restarts, 0)
+        for name in ("lr", "radius", "tol"):
+            if getattr(self, name) is not None:
+                real(name, getattr(self, name), "a number > 0", lambda v: v > 0)
+        if self.weight_decay is not None:
+            real("weight_decay", self.weight_decay, "a finite number >= 0", lambda v: 0 <= v < math.inf)
+
+
+class Progress(NamedTuple):
+    """What a callback is shown after a step: its number, the training loss (of the batch, in the plain loop), and the
+    parameters: one dict, or the candidates of the bounded search as minitf.bounded.Heads."""
+    step: int
+    loss: float
+    params: object
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained model. history is a dict of arrays, "step" and "loss"; the rest is what `save` keeps.
+
+    frequency (T,) is the share of ones at every position of the training rows, weights (H, T) the attention averaged over them.
+    """
+    params: dict
+    model: ModelConfig
+    weights: np.ndarray
+    frequency: np.ndarray
+    history: dict = field(default_factory=dict)
+    header: dict = field(default_factory=dict)
+
+    def logits(self, X, rows=4096):
+        """Logits (m,) of examples X (m, T), computed in blocks of rows."""
+        X = np.asarray(X)
+        blocks = [forward(self.params, X[i:i + rows], self.model)[0] for i in range(0, max(len(X), 1), rows)]
+        return np.concatenate(blocks)
+
+    def predict(self, X):
+        """Labels (m,) uint8: 1 where the logit is above 0."""
+        return (self.logits(X) > 0).astype(np.uint8)
+
+    def predict_proba(self, X):
+        """Probability of label 1 (m,)."""
+        return sigmoid(self.logits(X))
+
+    def attention(self):
+        """Attention of every head on every position, averaged over the training rows: (H, T)."""
+        return self.weights
+
+    def support(self, k):
+        """The k positions of largest attention, averaged over heads and training rows, in increasing order."""
+        k = integer("k", k, 1, self.model.T)
+        order = np.argsort(-self.weights.mean(axis=0), kind="stable")
+        return tuple(sorted(int(t) for t in order[:k]))
+
+    def influence(self, rows=256, seed=0):
+        """Flip rate of every position (T,): how often the prediction changes with that bit, over random rows.
+
+        The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T forward passes.
+        """
+        rng = np.random.default_rng(seed)
+        X = (rng.random((integer("rows", rows, 1), self.model.T)) < self.frequency).astype(np.uint8)
+        base, rates = self.predict(X), np.empty(self.model.T)
+        for t in range(self.model.T):
+            X[:, t] ^= 1
+            rates[t] = (self.predict(X) != base).mean()
+            X[:, t] ^= 1
+        return rates
+
+    def save(self, path, **header):
+        """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        header = {**self.header, **header, "model": asdict(self.model)}
+        save_arrays(path, {**arrays, "weights": self.weights, "frequency": self.frequency}, **header)
+
+
+def load(path):
+    """Read a Result that `save` wrote (without its history). Errors: ValueError for a file that is not one, or damaged."""
+    arrays, header = load_arrays(path)
+    try:
+        model = ModelConfig(**header.pop("model"))
+        params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
+        same_shapes("params", {**params, **arrays}, {**shapes(model), "weights": (model.H, model.T), "frequency": (model.T,)})
+        for name, value in {**params, **arrays}.items():
+            floats(name, value, finite=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
+    return Result(params, model, arrays["weights"], arrays["frequency"], header=header)
+
+
+def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callback=None):
+    """Train a model on examples X (m, T) and labels y (m,), both of 0 and 1, and return a Result.
+
+    model: ModelConfig.paper(T) unless given. rng: draws the start and the batches of the plain loop; a fixed one unless
+    given. params: where to start (the bounded search starts from uniform attention unless given). callback(Progress) is
+    called after every step; what it raises ends the training. Every iterate lies in the constraint sets of the model.
+    """
+    X, y = examples(X, y)
+    model = ModelConfig.paper(X.shape[1]) if model is None else model
+    require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
+    require(model.V == 2, "model", "V = 2: fit learns from bits", model)
+    examples(X, y, model.T)
+    model = model if train.radius is None else replace(model, radius=train.radius)
+    rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
+    if params is not None:
+        same_shapes("params", params, shapes(model))
+        params = project_params({name: floats(name, params[name], finite=True) for name in shapes(model)}, constraints(model))
+    history = {"step": [], "loss": []}
+
+    def report(loss, params):
+        history["step"].append(len(history["step"]) + 1)
+        history["loss"].append(loss)
+        if callback is not None:
+            callback(Progress(len(history["step"]), loss, params))
+
+    searchable = model.positions == "onehot" and model.H == 1
+    method = ("pgd" if searchable else "adam") if train.method == "auto" else train.method
+    if method == "pgd" and searchable and params is None:
+        params = fit_bounded(X, y, model, train.restarts, train.tol, report)
+    else:
+        params = _plain_loop(X, y, model, rng, train, method, init_params(rng, model) if params is None else params, report)
+    history = {name: np.array(values) for name, values in history.items()}
+    return Result(params, model, attention_of(params, X, model), X.mean(axis=0), history)
+
+
+def _plain_loop(X, y, model, rng, train, method, params, report):
+    """Minibatch gradients, one optimiser step on the flat vector, one projection, until the steps or the doubts are over."""
+    sets, m = constraints(model), len(X)
+    decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
+    step, options = adam_step, {"lr": train.lr or 3e-3, "weight_decay": decay}
+    if method == "pgd":
+        step, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
+    batch, state, order = min(train.batch or 64, m), None, np.empty(0, int)
+    params = project_params(params, sets)
+    for _ in range(train.steps or 20_000):
+        if len(order) < batch:
+            order = rng.permutation(m)
+        rows, order = order[:batch], order[batch:]
+        logits, back_model = forward(params, X[rows], model)
+        loss, back_loss = logistic(logits, y[rows])
+        grads = back_model(back_loss(np.full(batch, 1 / batch)))
+        x, state = step(flatten(params), flatten(grads), state, **options)
+        params = project_params(unflatten(x, params), sets)
+        report(float(loss.mean()), params)
+    return params
