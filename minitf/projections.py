@@ -1,107 +1,390 @@
-"""Euclidean projection onto norm balls, the simplex, and intersections of them, with certificates of optimality."""
+"""Euclidean projection onto norm balls, the simplex and their intersections, each with a certificate of optimality.
+
+    ball = Ball("l21", 3.0)
+    p = ball.project(x)         the nearest point of { p : ||p||_{2,1} <= 3 }
+    ball.gap(x, p)              0 at the projection, positive at every other point of the ball
+
+A norm of `minitf.norms` is a vector norm of parts: entries, lengths of rows or columns, singular values. Its projection
+is that of the vector of parts: take them, project them (`cap`, `lower`, `level`), put them back. The table PROJECTION
+is the whole list. The certificate is the variational inequality: a point p of K is the projection of x exactly if
+<x - p, u - p> <= 0 for all u in K. The largest left-hand side is gap(x, p) = h(x - p) - <x - p, p>, with the support
+function h of K, and ||p - projection||^2 <= gap(x, p). Source: Bauschke and Combettes 2011, theorem 3.14.
+"""
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from minitf.checks import choice, floats, real, require
-from minitf.norms import COLUMN, KINDS, ROW, as_matrices, dual_norm, l2, norm
+from minitf.checks import choice, real, require, shape
+from minitf.norms import DUAL, KINDS, l2, matrices, measure, reals
+
+# ---- vectors of parts: v (..., n) >= 0, every row on its own --------------------------------------------------------
 
 
-def threshold(v, r):
-    """(hi, lo) with sum max(v - hi - lo, 0) = r, for a vector v >= 0 with sum v > r > 0: Newton's iteration."""
-    hi, lo, active = v.max(), -r, 0
-    lo = max(lo, -hi)
-    while True:
-        hi, lo = hi + lo, lo - ((hi + lo) - hi)
-        a = v - hi
-        keep = a >= lo
-        v, a = v[keep], a[keep]
-        lo = (a.sum(dtype=np.float64) - r) / len(a)
-        if len(a) == active:
-            return hi, lo
-        active = len(a)
-
-
-def vector_l1(v, r):
-    """Project vectors v >= 0 (..., n) onto {sum <= r}."""
-    if r == 0:
-        return np.zeros_like(v)
-    out = v.copy()
-    for i in np.ndindex(v.shape[:-1]):
-        if v[i].sum() > r:
-            hi, lo = threshold(v[i], r)
-            out[i] = np.maximum((v[i] - hi) - lo, 0)
-    return out
-
-
-def entries(M):
-    v = np.abs(M).reshape(*M.shape[:-2], M.shape[-2] * M.shape[-1])
-    return v, lambda p: np.copysign(p.reshape(M.shape), M)
-
-
-def lengths(axis):
-    def split(M):
-        v = l2(M, axis)
-        return v, lambda p: M * np.expand_dims(p / np.where(v > 0, v, 1), axis)
-    return split
-
-
-def vector_linf(v, r):
+def cap(v, r):
+    """Project onto the linf ball:  min ||p - v||^2  subject to  max p <= r.      p = min(v, r).      O(n)."""
     return np.minimum(v, r)
 
 
-def vector_l2(v, r):
-    return v * np.expand_dims(np.minimum(1, r / np.maximum(l2(v, -1), r)) if r else np.zeros(v.shape[:-1]), -1)
+def lower(v, r):
+    """Project onto the l1 ball:  min ||p - v||^2  subject to  sum p <= r.
+
+    p = max(v - theta, 0); theta = 0 if sum v <= r, else the root of sum max(v - theta, 0) = r, see `threshold`.      O(n).
+    Source: Held, Wolfe and Crowder 1974; Duchi, Shalev-Shwartz, Singer and Chandra 2008, section 3.
+    """
+    return where(v.sum(axis=-1) > r, threshold, v, r)
 
 
-PROJECT = {
-    "l1": (entries, vector_l1), "l2": (entries, vector_l2), "linf": (entries, vector_linf),
-    "l21": (lengths(COLUMN), vector_l1), "l21t": (lengths(ROW), vector_l1),
-    "l2inf": (lengths(COLUMN), vector_linf), "l2inft": (lengths(ROW), vector_linf),
+def level(v, r):
+    """Project onto the linf,1 ball:  min ||p - v||^2  subject to  sum_i max_j p_ij <= r.      v (..., rows, n).
+
+    p_ij = min(v_ij, mu_i): every row loses the same theta = sum_j (v_ij - mu_i)_+, a row that has less loses all.
+    With C_ik the sum of the k largest of row i:  mu_i = max(0, max_k (C_ik - theta) / k),  and theta solves sum mu = r.
+    O(n log n) a row to sort, then a few passes. Source: Quattoni, Carreras, Collins and Darrell 2009, section 3.
+    """
+    return where(v.max(axis=-1, initial=0).sum(axis=-1) > r, water_level, v, r)
+
+
+def where(outside, solve, v, r):
+    """Apply solve(v, r) to the cases outside, leave the others exactly as they are."""
+    count = np.count_nonzero(outside)
+    if count == 0:
+        return v
+    if count == outside.size:
+        return solve(v, r)
+    p = v.copy()
+    p[outside] = solve(v[outside], r)
+    return p
+
+
+def threshold(v, r):
+    """Return p = max(v - theta, 0) with sum p = r in every row, v of any sign.
+
+    The largest entry alone shows  max v - r <= theta <= max v - r/n.  Newton's iteration starts between them, at the
+    root for a sample of the row, every s-th entry:  theta = max_k (v_1 + ... + v_k - r) / k  for v sorted, decreasing.
+    """
+    n = v.shape[-1]
+    sample = np.sort(v[..., ::-(-n // 1024)])[..., ::-1]
+    size = sample.shape[-1]
+    root = ((sample.cumsum(axis=-1) - r * size / n) / np.arange(1, size + 1)).max(axis=-1, keepdims=True)
+    top = sample[..., :1] if size == n else v.max(axis=-1, keepdims=True)
+    p = np.empty(v.shape)
+
+    def parts(hi, lo):
+        np.subtract(v, hi, out=p)
+        np.subtract(p, lo, out=p)
+        return np.maximum(p, 0.0, out=p)
+
+    def slope(p):
+        active = p > 0
+        return np.count_nonzero(active) if active.size == n else active.sum(axis=-1, keepdims=True)     # 4 times faster
+
+    return newton(parts, slope, top, np.minimum(np.maximum(root - top, -r), -r / n), r)
+
+
+def water_level(v, r):
+    """Return min(v, mu) with the row levels mu of `level`, sum mu = r.      v (..., rows, n)."""
+    n = v.shape[-1]
+    k = np.arange(1, n + 1)
+    decreasing = np.sort(v)[..., ::-1]
+    C = decreasing.cumsum(axis=-1)
+    top = C[..., -1].max(axis=-1, keepdims=True)
+
+    def levels(hi, lo):
+        return np.maximum(((C - hi[..., None] - lo[..., None]) / k).max(axis=-1), 0.0)
+
+    def slope(mu):
+        capped = (decreasing >= mu[..., None]).sum(axis=-1)
+        return np.where(mu > 0, 1 / np.maximum(capped, 1), 0).sum(axis=-1, keepdims=True)
+
+    return np.minimum(v, newton(levels, slope, top, np.maximum(-n * r, -top), r)[..., None])
+
+
+def newton(parts, slope, hi, lo, r):
+    """Solve  sum parts(theta) = r  for theta = hi + lo, where the sum is convex, decreasing and piecewise linear.
+
+    Newton's step is exact on a linear piece and never passes the root from the left; each one divides (sum - r) * slope
+    by 4 or more, so 64 are more than float64 can need, and 1 to 6 the rule. theta is a pair, hi the leading digits and
+    lo the rest, because the parts may be smaller than the last digit of theta: v - hi is exact near theta, and
+    v - hi - lo keeps all digits. Source: Michelot 1986; Condat 2016, section 3.
+    """
+    for _ in range(64):
+        leading = hi + lo
+        hi, lo = leading, lo - (leading - hi)
+        p = parts(hi, lo)
+        excess = p.sum(axis=-1, keepdims=True) - r
+        if np.abs(excess).max() <= 1e-14 * r:                   # a hundredth of what counts as feasible
+            return p
+        lo = lo + excess / slope(p)
+    raise ArithmeticError("entries or radius near the limits of float64: scale both")
+
+
+# ---- from parts to matrices: each of these makes a projection (M, r) -> P, M (..., n, d) ----------------------------
+
+def entries(onto):
+    """Project the absolute values, row by row, and keep the signs:  P = sign(M) onto(|M|)."""
+    def projection(M, r):
+        p = onto(np.abs(M, dtype=np.float64, order="C"), r)
+        np.copysign(p, M, out=p)
+        return np.add(p, 0.0, out=p)                            # makes -0.0 an ordinary 0.0
+    return projection
+
+
+def lengths(onto):
+    """Project the vector of row lengths and keep the directions:  P_i = M_i p_i / ||M_i||_2,  p = onto(||M_1||_2, ...).
+
+    Proof: ||M - P||_F^2 >= sum_i (||M_i|| - ||P_i||)^2, with equality if P_i is a non-negative multiple of M_i.
+    """
+    def projection(M, r):
+        length = l2(M, -1)
+        factor = np.divide(onto(length, r), length, out=np.ones_like(length), where=length > 0)
+        return M * factor.astype(M.dtype, copy=False)[..., None]
+    return projection
+
+
+def singular_values(onto):
+    """Project the singular values and keep the singular vectors:  P = U diag(onto(s)) V^T,  M = U diag(s) V^T.
+
+    Proof: von Neumann's trace inequality <M, P> <= sum_i s_i(M) s_i(P), with equality for shared singular vectors.
+    """
+    def projection(M, r):
+        U, s, Vt = np.linalg.svd(M, full_matrices=False)
+        p = onto(s.astype(np.float64), r)
+        U *= p[..., None, :]
+        P = U @ Vt
+        inside = (p == s).all(axis=-1)
+        P[inside] = M[inside]
+        return P
+    return projection
+
+
+def columns(projection):
+    """The same for columns in place of rows."""
+    return lambda M, r: projection(M.swapaxes(-1, -2), r).swapaxes(-1, -2)
+
+
+def whole(projection):
+    """The same for the matrix as one long row."""
+    return lambda M, r: projection(M.reshape(*M.shape[:-2], 1, M.shape[-2] * M.shape[-1]), r).reshape(M.shape)
+
+
+PROJECTION = {
+    "l1": whole(entries(lower)),
+    "linf": whole(entries(cap)),
+    "l2": whole(lengths(cap)),
+    "l21": columns(lengths(lower)),
+    "l21t": lengths(lower),
+    "l2inf": columns(lengths(cap)),
+    "l2inft": lengths(cap),
+    "l1inf": columns(entries(lower)),
+    "linf1": columns(entries(level)),
+    "nuclear": singular_values(lower),
+    "spectral": singular_values(cap),
 }
 
 
+# ---- sets -----------------------------------------------------------------------------------------------------------
+
+class ConvexSet:
+    """What Ball and Simplex share: the axes they act on, the slack that rounding needs, and the certificate."""
+
+    def __post_init__(self):
+        require(self.axes is None or self.axes == 1, "axes", "None (matrices) or 1 (every row a vector)", self.axes)
+
+    def _matrices(self, name, x):
+        x = reals(name, x)
+        return matrices(x[..., None] if self.axes == 1 else x)
+
+    def _limit(self, x):
+        return self.radius * (1 + (2e-6 if x.dtype == np.float32 else 1e-12))
+
+    def gap(self, x, p):
+        """Return h(x - p) - <x - p, p>: for p in the set it bounds ||p - projection||^2, and only the projection has 0.
+
+        x, p of one shape -> one float64 a matrix (a row with axes=1). Rounding leaves about 1e-15 radius ||x||_dual.
+        """
+        x, p = reals("x", x).astype(np.float64), reals("p", p).astype(np.float64)
+        shape("p", p, x.shape)
+        normal = x - p
+        return self.support(normal) - np.sum(self._matrices("x - p", normal) * self._matrices("p", p), axis=(-2, -1))
+
+
 @dataclass(frozen=True)
-class Ball:
-    """The set { U : ||U|| <= radius } of a norm of `minitf.norms`; axes=1 makes every row a vector of its own."""
+class Ball(ConvexSet):
+    """The ball { p : ||p|| <= radius } of a norm of `minitf.norms`, in every matrix of an array.
+
+    The last two axes are a matrix, a vector is one column; with axes=1 every row (last axis) is a vector with a ball of
+    its own. The radius may be 0, and math.inf for no constraint. Errors: an unknown kind; a radius negative or NaN.
+    """
     kind: str
     radius: float
     axes: int | None = None
 
     def __post_init__(self):
         choice("kind", self.kind, KINDS)
-        object.__setattr__(self, "radius", real("radius", self.radius, "a number >= 0 (math.inf: no constraint)", lambda r: r >= 0))
-        require(self.axes in (None, 1, 2), "axes", "None or 1", self.axes)
-
-    def _matrices(self, name, x):
-        x = floats(name, x, finite=True)
-        return x[..., None] if self.axes == 1 else as_matrices(x)
+        radius = real("radius", self.radius, "a number >= 0, math.inf for no constraint", lambda r: r >= 0)
+        object.__setattr__(self, "radius", radius)
+        super().__post_init__()
 
     def norm(self, x):
-        return norm(self._matrices("x", x), self.kind)
+        """||x|| of every matrix:  x (..., n, d) -> (...)."""
+        return measure(self._matrices("x", x), self.kind)
 
     def support(self, g):
-        dual = dual_norm(self._matrices("g", g), self.kind)
-        return np.where(dual > 0, self.radius * dual, 0.0) if math.isfinite(self.radius) else np.where(dual > 0, math.inf, 0.0)
+        """max <g, u> over the ball = radius * dual norm of g:  g (..., n, d) -> (...)."""
+        dual = measure(self._matrices("g", g), DUAL[self.kind])
+        return np.multiply(self.radius, dual, out=np.zeros_like(dual), where=dual > 0)[()]
 
     def contains(self, x):
-        return self.norm(x) <= self.radius * (1 + 1e-12)
+        """||x|| <= radius up to rounding: 1e-12 relative in float64, 2e-6 in float32."""
+        M = self._matrices("x", x)
+        return measure(M, self.kind) <= self._limit(M)
 
     def project(self, x):
+        """Return the point nearest to x, in its shape and dtype:  min ||p - x||_F  subject to  ||p|| <= radius.
+
+        A point of the ball is returned equal. Method: PROJECTION[kind]. Cost: a few passes over x; for l1inf and linf1
+        a transposed copy, for linf1 sorted; for nuclear and spectral one singular value decomposition.
+        """
         M = self._matrices("x", x)
-        if not math.isfinite(self.radius):
-            return np.array(x, dtype=M.dtype)
-        split, onto = PROJECT[self.kind]
-        inside = np.expand_dims(norm(M, self.kind) <= self.radius, (-2, -1))
-        parts, rebuild = split(M)
-        return np.where(inside, M, rebuild(onto(parts, self.radius))).astype(M.dtype, copy=False).reshape(np.shape(x))
+        P = M.copy() if self.radius == math.inf else PROJECTION[self.kind](M, self.radius)
+        return P.astype(M.dtype, copy=False).reshape(np.shape(x))
+
+
+@dataclass(frozen=True)
+class Simplex(ConvexSet):
+    """The set { p >= 0, sum p = radius }, radius > 0, in every matrix of an array, in every row with axes=1."""
+    radius: float = 1.0
+    axes: int | None = None
+
+    def __post_init__(self):
+        radius = real("radius", self.radius, "a finite number > 0", lambda r: 0 < r < math.inf)
+        object.__setattr__(self, "radius", radius)
+        super().__post_init__()
+
+    def support(self, g):
+        """max <g, u> over the simplex = radius * largest entry of g:  g (..., n, d) -> (...)."""
+        return self.radius * self._matrices("g", g).max(axis=(-2, -1))
+
+    def contains(self, x):
+        """x >= 0 and sum x = radius, up to rounding as for Ball."""
+        M = self._matrices("x", x)
+        error = np.abs(M.sum(axis=(-2, -1), dtype=np.float64) - self.radius)
+        return (M >= 0).all(axis=(-2, -1)) & (error <= self._limit(M) - self.radius)
+
+    def project(self, x):
+        """Return the point nearest to x:  p = max(x - theta, 0) with sum p = radius, see `threshold`."""
+        M = self._matrices("x", x)
+        require(M.shape[-2] * M.shape[-1], "x", "at least one entry", M)
+        P = whole(threshold)(M.astype(np.float64), self.radius) if M.size else M
+        return P.astype(M.dtype, copy=False).reshape(np.shape(x))
+
+
+@dataclass(frozen=True)
+class Intersection:
+    """The points common to several balls and at most one simplex: Intersection([Ball("l21", a), Ball("spectral", b)]).
+
+    Dykstra's algorithm projects on the sets K_i in turn, each time first giving back what that set took the last time:
+        z = y + g_i,   y = P_i(z),   g_i = z - y.
+    (Without the increments g_i it ends in some common point, not in the nearest one.) For every split x - p = sum g_i
+    and every common point u,  <x - p, u - p> <= gap := sum_i h_i(g_i) - <x - p, p>,  so the increments certify the
+    answer:  ||p - projection||^2 <= gap.  A sweep minimises ||x - sum g_i||^2 / 2 + sum h_i(g_i) over one g_i after the
+    other; for two sets that is a proximal gradient step on g_2, so Nesterov's momentum applies, restarted whenever it
+    points uphill: 5 to 10 times fewer sweeps. Whatever the sweeps do, the gap is the judge.
+    Source: Boyle and Dykstra 1986; Gaffke and Mathar 1989; Beck and Teboulle 2009; O'Donoghue and Candes 2015.
+    """
+    sets: tuple
+
+    def __post_init__(self):
+        sets = tuple(self.sets)
+        known = sets and all(isinstance(s, ConvexSet) for s in sets)
+        require(known, "sets", "a list of Ball and Simplex", sets, TypeError)
+        require(len({s.axes for s in sets}) == 1, "sets", "the same axes in all of them", sets)
+        require(sum(isinstance(s, Simplex) for s in sets) <= 1, "sets", "at most one Simplex", sets)
+        last = sorted(sets, key=lambda s: (isinstance(s, Simplex), s.radius == math.inf))
+        object.__setattr__(self, "sets", tuple(last))
+
+    def contains(self, x):
+        """Whether every set contains x, up to rounding, for every matrix."""
+        return np.logical_and.reduce([s.contains(x) for s in self.sets])
+
+    def project(self, x):
+        """Return the common point nearest to x, as `project_certified` does."""
+        return self.project_certified(x)[0]
+
+    def project_certified(self, x):
+        """Return p, gap, sweeps, the last two for every matrix (every row with axes=1).
+
+        If one projection lands in all sets it is the answer, after 0 sweeps. Otherwise stops at gap <= 1e-14 ||x||^2, so
+        that ||p - projection|| <= 1e-7 ||x||, or after 1000 sweeps with a RuntimeWarning that states the gap.
+        Cost: a sweep is two to three times the projections. Errors: no common point.
+        """
+        x = reals("x", x)
+        p, gap = np.empty(x.shape), np.zeros(self._cases(x))
+        sweeps = np.zeros(gap.shape, dtype=int)
+        for i in np.ndindex(gap.shape):
+            p[i], _, gap[i], sweeps[i] = self._nearest(x[i].astype(np.float64))
+        return p.astype(x.dtype), gap[()], sweeps[()]
 
     def gap(self, x, p):
-        M, P = self._matrices("x", x), self._matrices("p", p)
-        return self.support((M - P).reshape(np.shape(x))) - np.sum((M - P) * P, axis=(-2, -1))
+        """Return a bound on ||p - projection||^2 for a common point p: the gap of p with the increments found for x."""
+        x, p = reals("x", x).astype(np.float64), reals("p", p).astype(np.float64)
+        shape("p", p, x.shape)
+        gap = np.zeros(self._cases(x))
+        for i in np.ndindex(gap.shape):
+            gap[i] = self._certificate(x[i], p[i], self._nearest(x[i])[1])
+        return gap[()]
+
+    def _cases(self, x):
+        return x.shape[:-1] if self.sets[0].axes == 1 else x.shape[:-2]
+
+    def _certificate(self, x, p, increments):
+        """The gap of p with these increments; what they lack of x - p is added to the first."""
+        first, *others = increments
+        split = [x - p - sum(others), *others]
+        return sum(s.support(g) for s, g in zip(self.sets, split)) - np.sum((x - p) * p)
+
+    def _nearest(self, x):
+        """p, increments, gap, sweeps for one matrix."""
+        g = before = [np.zeros_like(x) for _ in self.sets]
+        for i, s in enumerate(self.sets):
+            p = s.project(x)
+            if self.contains(p):
+                g[i] = x - p
+                return p, g, self._certificate(x, p, g), 0
+        centre = self.sets[-1].project(np.zeros_like(x))            # 0, or the uniform point of the simplex
+        require(self.contains(centre), "sets", "sets with a common point", self.sets)
+        enough, t = 1e-14 * np.sum(x * x), 1.0
+        for sweep in range(1, 1001):
+            following = (1 + math.sqrt(1 + 4 * t * t)) / 2
+            ahead = [a + (t - 1) / following * (a - b) for a, b in zip(g, before)]
+            before, t = g, following
+            g, y = [], x - sum(ahead)
+            for s, increment in zip(self.sets, ahead):
+                z = y + increment
+                y = s.project(z)
+                g.append(z - y)
+            if sum(np.sum((a - b) * (b - c)) for a, b, c in zip(ahead[1:], g[1:], before[1:])) > 0:
+                t = 1.0
+            p = self._pull_inside(y, centre)
+            gap = self._certificate(x, p, g)
+            if gap <= enough:
+                return p, g, gap, sweep
+        warnings.warn(f"Intersection: gap {gap:.3g} > {enough:.3g} after {sweep} sweeps", RuntimeWarning, stacklevel=3)
+        return p, g, gap, sweep
+
+    def _pull_inside(self, y, centre):
+        """Move y towards the centre just so far that every ball contains it (norms are convex along the way)."""
+        t = 1.0
+        for s in self.sets:
+            if not s.contains(y):
+                start = s.norm(centre)
+                t = min(t, max(0.0, (s.radius - start) / (s.norm(y) - start)))
+        return t * y + (1 - t) * centre
 
 
 def project(x, set):
-    """Project x onto a set: set.project(x)."""
+    """Return the point of a Ball, Simplex or Intersection nearest to x: set.project(x)."""
+    require(isinstance(set, (ConvexSet, Intersection)), "set", "a Ball, Simplex or Intersection", set, TypeError)
     return set.project(x)
