@@ -54,7 +54,8 @@ def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
         dout = stack(cotangent(dout, shape), shared)
         dv = mix(transpose(A), dout, transpose(blocked))
         dA = pairs(dout, v, blocked)
-        dS = uncap(softmax_pullback(A, dA))
+        dS = softmax_pullback(A, dA)
+        dS = uncap(dS)
         dq = scale * mix(dS, k, blocked)
         dk = scale * mix(transpose(dS), q, transpose(blocked))
         return unstack(sum_to(dq, q.shape), shared), sum_to(dk, k.shape), sum_to(dv, v.shape)
@@ -81,23 +82,17 @@ def transpose(x):
 
 
 def stack(x, shared):
-    """Lay the `shared` query heads that read one key head under each other, as more queries of one head."""
-    if shared == 1:
-        return x
-    *lead, H, n, width = x.shape
-    return x.reshape(*lead, H // shared, shared * n, width)
+    """Put the `shared` query heads of a key head below each other: (..., H, n, w) -> (..., H/shared, shared n, w)."""
+    return x if shared == 1 else x.reshape(*x.shape[:-3], x.shape[-3] // shared, shared * x.shape[-2], x.shape[-1])
 
 
 def unstack(x, shared):
     """Undo stack."""
-    if shared == 1:
-        return x
-    *lead, G, n, width = x.shape
-    return x.reshape(*lead, G * shared, n // shared, width)
+    return x if shared == 1 else x.reshape(*x.shape[:-3], shared * x.shape[-3], x.shape[-2] // shared, x.shape[-1])
 
 
 def pairs(a, b, blocked):
-    """a b^T, row by row of each; where NaN or inf is about, blocked pairs read 0."""
+    """Multiply every row of a by every row of b, a b^T; next to NaN or inf, blocked pairs read 0."""
     if blocked is None:
         return a @ transpose(b)
     with np.errstate(invalid="ignore"):
@@ -108,7 +103,7 @@ def pairs(a, b, blocked):
 
 
 def mix(P, b, blocked):
-    """P b, to which blocked pairs contribute nothing, not even 0 * NaN; looked into only if the product is not finite."""
+    """Add up the rows of b with weights, P b; to a sum that is not finite, blocked pairs then contribute nothing."""
     if blocked is None:
         return P @ b
     with np.errstate(invalid="ignore"):
@@ -118,12 +113,13 @@ def mix(P, b, blocked):
     P, finite = np.where(blocked, 0, P), np.isfinite(b)
     y = P @ np.where(finite, b, 0)
     for j in np.unique(np.nonzero(~finite)[-2]):
-        y = y + P[..., j, None] * np.where(finite[..., j, None, :] | blocked[..., j, None], 0, b[..., j, None, :])
+        row = np.where(finite[..., j, None, :] | blocked[..., j, None], 0, b[..., j, None, :])
+        y = y + P[..., j, None] * row
     return y
 
 
 def hide(S, bias, blocked):
-    """Add the finite part of a mask to scores that this page owns, and write -inf over the blocked pairs."""
+    """Add the finite part of the mask to S, in place, and write -inf over the blocked pairs."""
     if bias is not None:
         S += bias
     if blocked is not None:
@@ -139,67 +135,70 @@ def cotangent(dout, shape):
 
 
 def prepare(q, k, v, mask, causal, scale):
-    """Check the arguments of attention; return q, k, v in one dtype with stacked heads, H/G, scale, bias and blocked."""
+    """Check the arguments; return stacked q, k, v of one dtype, H/G, scale, and the mask as bias and blocked pairs."""
     q, k, v = floats("q", q), floats("k", k), floats("v", v)
-    require(q.ndim >= 2 and q.shape[-1] >= 1, "q", "shape (..., H, Tq, d) or (Tq, d), d >= 1", q)
-    like = "a head axis as in q" if q.ndim > 2 else "no head axis, as in q"
-    for name, x in (("k", k), ("v", v)):
-        require(x.ndim >= 2 and (x.ndim > 2) == (q.ndim > 2), name, f"at least 2 axes, {like} {q.shape}", x)
-    require(k.shape[-1] == q.shape[-1], "k", f"width {q.shape[-1]} as in q", k)
-    require(v.shape[-2] == k.shape[-2], "v", f"{k.shape[-2]} rows, one for each key", v)
+    require(q.ndim >= 2 and q.shape[-1] > 0, "q", "shape (..., H, Tq, d) or (Tq, d) with d >= 1", q)
+    for name, x in ("k", k), ("v", v):
+        same = x.ndim == 2 if q.ndim == 2 else x.ndim > 2
+        require(same, name, f"{'2' if q.ndim == 2 else '3 or more'} axes, as q {q.shape} has", x)
+    require(k.shape[-1] == q.shape[-1], "k", f"width {q.shape[-1]}, as q has", k)
+    require(v.shape[-2] == k.shape[-2], "v", f"{k.shape[-2]} rows, as k has", v)
     H, G = q.shape[-3:-2], k.shape[-3:-2]
-    require(v.shape[-3:-2] == G, "v", f"heads as in k {k.shape}", v)
-    require(H == G or G[0] and H[0] % G[0] == 0, "k", f"a number of heads that divides the {H and H[0]} of q", k)
-    try:
-        lead = np.broadcast_shapes(q.shape[:-3], k.shape[:-3])
-        np.broadcast_shapes(lead, v.shape[:-3])
-    except ValueError:
-        raise ValueError(f"q, k, v: expected leading axes that broadcast, got shapes {q.shape}, {k.shape}, {v.shape}") from None
+    require(v.shape[-3:-2] == G, "v", f"{G and G[0]} heads, as k has", v)
+    require(H == G or H[0] and G[0] and H[0] % G[0] == 0, "k", f"a number of heads that divides {H and H[0]}", k)
+    shapes = q.shape[:-3], k.shape[:-3], v.shape[:-3]
+    require(broadcasts(*shapes), "q, k, v", "leading axes that broadcast", shapes)
+    shared, Tq, Tk = 1 if H == G else H[0] // G[0], q.shape[-2], k.shape[-2]
     dtype = np.result_type(q, k, v)
     q, k, v = (x.astype(dtype, copy=False) for x in (q, k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
-    Tq, Tk, shared = q.shape[-2], k.shape[-2], 1 if H == G else H[0] // G[0]
-    bias, blocked = masks(mask, (*lead, *H, Tq, Tk), q.real.dtype)
-    corner = triangle(causal, Tq, Tk)
-    blocked = corner if blocked is None else blocked if corner is None else blocked | corner
+    bias, blocked = split(mask, (*np.broadcast_shapes(*shapes[:2]), *H, Tq, Tk), q.real.dtype)
+    future = later(causal, Tq, Tk)
+    blocked = blocked if future is None else future if blocked is None else blocked | future
     bias, blocked = (x if x is None else spread(x, shared, Tq, Tk) for x in (bias, blocked))
     return stack(q, shared), k, v, shared, scale, bias, blocked
 
 
-def masks(mask, shape, dtype):
-    """Split a mask that broadcasts to the scores into its finite part (or None) and its blocked pairs (or None)."""
+def broadcasts(*shapes):
+    """Do the shapes broadcast?"""
+    try:
+        return np.broadcast_shapes(*shapes) is not None
+    except ValueError:
+        return False
+
+
+def split(mask, shape, dtype):
+    """Split a mask for scores of this shape and dtype: its finite part or None, its blocked pairs or None."""
     if mask is None:
         return None, None
     mask = np.asarray(mask)
-    require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", "booleans (True = may attend) or float32 or float64 numbers to add", mask, TypeError)
-    try:
-        fits = np.broadcast_shapes(mask.shape, shape) == shape
-    except ValueError:
-        fits = False
+    kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
+    require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
+    fits = broadcasts(mask.shape, shape) and np.broadcast_shapes(mask.shape, shape) == shape
     require(fits, "mask", f"a shape that broadcasts to the scores {shape}", mask)
     if mask.dtype == np.bool_:
         return None, ~mask
     blocked = np.isneginf(mask)
     with np.errstate(over="ignore"):
         bias = np.where(blocked, 0, mask).astype(dtype)
-    require(np.isfinite(bias).all(), "mask", f"numbers that are finite in {dtype}, or -inf", mask)
+    require(bool(np.isfinite(bias).all()), "mask", f"-inf, or numbers finite in {dtype}", mask)
     return bias, blocked
 
 
-def triangle(causal, Tq, Tk):
-    """Return the pairs (Tq, Tk) that a causal query may not attend to, or None."""
-    require(isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in ("top-left", "bottom-right"),
-            "causal", 'False, True, "top-left" or "bottom-right"', causal)
-    require(not (causal is True or causal is np.True_) or Tq == Tk, "causal",
-            f'"top-left" or "bottom-right" for {Tq} queries and {Tk} keys', causal)
-    last = np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right" else 0)
-    return np.arange(Tk) > last if causal else None
+def later(causal, Tq, Tk):
+    """Return the pairs (Tq, Tk) that causal order blocks, or None."""
+    known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in ("top-left", "bottom-right")
+    require(known, "causal", 'False, True, "top-left" or "bottom-right"', causal)
+    if not causal:
+        return None
+    named = isinstance(causal, str) or Tq == Tk
+    require(named, "causal", f'"top-left" or "bottom-right" with {Tq} queries and {Tk} keys', causal)
+    return np.arange(Tk) > np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right" else 0)
 
 
 def spread(x, shared, Tq, Tk):
-    """Broadcast part of a mask over queries and keys, and stack it as the queries are stacked."""
-    heads = x.shape[-3] if x.ndim > 2 else 1
+    """Broadcast a part of the mask over all pairs, and stack it like the queries."""
     x = np.broadcast_to(x, x.shape[:-2] + (Tq, Tk))
-    if shared == 1:
-        return x
-    return stack(np.broadcast_to(x, x.shape[:-3] + (max(heads, shared), Tq, Tk)), shared)
+    if shared > 1 and x.shape[-3:-2] in ((), (1,)):
+        x = np.broadcast_to(x, x.shape[:-3] + (shared, Tq, Tk))
+    return stack(x, shared)

@@ -222,7 +222,7 @@ def gelu(x):
     y = x * g
 
     def pullback(dy):
-        return dy * (g + 2 * x * g * sigmoid(-2 * u) * (c * (1 + 3 * a * x * x)))
+        return dy * (g + 2 * x * g * (1 - g) * (c * (1 + 3 * a * x * x)))
 
     return y, pullback
 

@@ -123,7 +123,7 @@ def test_rejects_a_pullback_with_a_memory(rng):
         return y, pullback
 
     x = rng.standard_normal(4)
-    for wrong, message in [(counting, "when it is called again"), (reusing, "writes into gradients|not linear"),
+    for wrong, message in [(counting, "when it is called again"), (reusing, "writes into gradients"),
                            (writing, "writes into y")]:
         with pytest.raises(AssertionError, match=message):
             check_pullback(wrong, (x,), rng)
