@@ -43,6 +43,7 @@ def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
     Source: Vaswani et al. 2017, equation 1; shared key heads: Shazeer 2019, Ainslie et al. 2023.
     """
     q, k, v, shared, scale, bias, blocked = prepare(q, k, v, mask, causal, scale)
+    # pairs(a, b) is a b^T and mix(P, b) is P b, without the blocked pairs; query heads that share k are stacked
     S = pairs(scale * q, k, blocked)
     S, uncap = identity(S) if softcap is None else cap(S, softcap)
     S = hide(S, bias, blocked)

@@ -20,7 +20,12 @@ def sum_to(dx, like):
 def add(a, b):
     """Add with broadcasting:  y = a + b.      da, db = dy summed over the axes along which each was broadcast."""
     a, b = floats("a", a), floats("b", b)
-    return a + b, lambda dy: (sum_to(dy, a.shape), sum_to(dy, b.shape))
+    y = a + b
+
+    def pullback(dy):
+        return sum_to(dy, a.shape), sum_to(dy, b.shape)
+
+    return y, pullback
 
 
 def linear(x, W, b=None):
@@ -113,20 +118,21 @@ def softmax(S):
     return A, pullback
 
 
-def cap(x, limit):
-    """Bound x smoothly:  y = limit tanh(x / limit), within -limit..limit and close to x near 0.
+def cap(x, softcap):
+    """Bound x smoothly:  y = softcap tanh(x / softcap), which is near x while |x| is small next to softcap.
 
-    dx = dy / cosh(x / limit)^2, from exp(-2 |x / limit|), which keeps its digits where 1 - tanh^2 has none left
-    x (...) -> y (...). Errors: a limit that is not positive and finite. Source: Bello et al. 2017 (clipped logits).
+    dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 would have no digits left in the tails
+    x (...) -> y (...). Errors: softcap not positive and finite. Source: Bello et al. 2017, section 3 (clipped logits).
     """
-    x, limit = floats("x", x), real("softcap", limit, "a positive finite number", lambda c: 0 < c < math.inf)
-    u = x / limit
+    x, softcap = floats("x", x), real("softcap", softcap, "a positive finite number", lambda c: 0 < c < math.inf)
+    u = x / softcap
+    y = softcap * np.tanh(u)
 
     def pullback(dy):
         small = np.exp(-2 * np.where(u.real < 0, -u, u))
         return dy * (4 * small / (1 + small) ** 2)
 
-    return limit * np.tanh(u), pullback
+    return y, pullback
 
 
 def layer_norm(x, gain, bias, *, eps=1e-5):

@@ -14,7 +14,7 @@ import numpy as np
 from minitf.attention import attention
 from minitf.checks import generator
 from minitf.losses import logistic
-from minitf.ops import cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
+from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
 from minitf.trust import oracles
 
 
@@ -64,11 +64,12 @@ PER_HEAD = np.stack([SOME, ~SOME, SOME[::-1], SOME[:, ::-1]])
 ADDED = np.where(PER_HEAD, np.cos(np.arange(140.0)).reshape(4, 5, 7), -np.inf)
 
 CASES = [
+    Case("add", add, oracles.add, lambda normal: (normal((2, 3, 4)), normal((3, 1))), (0, 1)),
     Case("linear", linear, oracles.linear, lambda normal: (normal((2, 3, 4)), normal((4, 5)), normal(5)), (0, 1, 2)),
     Case("linear-no-bias", linear, oracles.linear, lambda normal: (normal((3, 4)), normal((4, 5))), (0, 1)),
     Case("embed", embed, oracles.embed, lambda normal: (np.arange(12).reshape(3, 4) ** 2 % 7, normal((9, 5))), (1,)),
     Case("softmax", softmax, oracles.softmax, lambda normal: (3 * normal((2, 3, 6)),), (0,)),
-    Case("cap", cap, oracles.cap, lambda normal: (3 * normal((2, 3, 6)),), (0,), options={"limit": 2.5}),
+    Case("cap", cap, oracles.cap, lambda normal: (3 * normal((2, 3, 6)),), (0,), options={"softcap": 2.5}),
     Case("layer_norm", layer_norm, oracles.layer_norm,
          lambda normal: (normal((2, 3, 6)) + 5, normal(6), normal(6)), (0, 1, 2)),
     Case("layer_norm-eps", layer_norm, oracles.layer_norm,

@@ -57,6 +57,11 @@ def unit_ball(x):
     return over_rows(lambda r: [t / max(1.0, math.hypot(*r)) for t in r], x)
 
 
+def add(a, b):
+    """Twin of ops.add."""
+    return over_entries(lambda s, t: s + t, *np.broadcast_arrays(a, b))
+
+
 def linear(x, W, b=None):
     """Twin of ops.linear."""
     d, n = W.shape
@@ -91,9 +96,9 @@ def gelu(x):
     return over_entries(lambda t: t / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (t + 0.044715 * t**3))), x)
 
 
-def cap(x, limit):
+def cap(x, softcap):
     """Twin of ops.cap."""
-    return over_entries(lambda t: limit * math.tanh(t / limit), x)
+    return over_entries(lambda t: softcap * math.tanh(t / softcap), x)
 
 
 def logistic(logits, y):

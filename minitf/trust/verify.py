@@ -101,7 +101,7 @@ def directional(f, x, v, method):
         h = 2.0**-7 * (np.abs(x).max(initial=0) or 1) / np.abs(v).max()
         coarse, middle, fine = ((f(x + e * v) - f(x - e * v)) / (2 * e) for e in (h, h / 2, h / 4))
         difference = (64 * fine - 20 * middle + coarse) / 45
-        if method == "difference" or np.linalg.norm(Jv - difference) > 1e-5 * np.linalg.norm(difference):
+        if method == "difference" or not np.linalg.norm(Jv - difference) <= 1e-5 * np.linalg.norm(difference):
             return difference, "difference"
     return Jv, "complex"
 
