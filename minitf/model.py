@@ -76,7 +76,7 @@ class ModelConfig:
         return cls(T=T, H=H, d=T + 3, d_v=1, positions="onehot", radius=radius, bound=16.0 * k)
 
     @classmethod
-    def scalar(cls, T, *, H=8, d=64, d_o=256, radius=math.inf):
+    def scalar(cls, T, *, H=16, d=64, d_o=256, radius=math.inf):
         """An unconstrained tf-scalar: H learned heads of d/H values each, concatenated, and d_o ReLU units."""
         require(integer("d", d, 1) % integer("H", H, 1) == 0, "H", f"a divisor of d = {d}", H)
         return cls(T=T, H=H, d=d, d_v=d // H, d_o=d_o, heads="concat", activation="relu", radius=radius)
@@ -99,12 +99,13 @@ def shapes(model):
 
 
 def init_params(rng, model):
-    """Draw the starting parameters: E, P, x_cls with standard deviation 1/2, matrices 1/sqrt(rows), q, w of learned
-    models likewise; the bounded class starts from uniform attention, q = 0, and w = 1; c = 0."""
+    """Draw the starting parameters: normal, E, P, x_cls of standard deviation 1/2, W_V, W_C, w 1/sqrt(rows), q 3/2/sqrt(d),
+    so that every head attends to positions of its own from the start. The bounded class starts from uniform attention,
+    q = 0, and w = 1. c = 0."""
     generator("rng", rng)
     params = {}
     for name, shape in shapes(model).items():
-        fan_in = {"W_V": model.d, "W_C": model.width, "w": model.d_o or model.width, "q": model.d}
+        fan_in = {"q": model.d / 2.25, "W_V": model.d, "W_C": model.width, "w": model.d_o or model.width}
         scale = 1 / math.sqrt(fan_in[name]) if name in fan_in else 0.5
         params[name] = scale * rng.standard_normal(shape)
     params["c"] = np.zeros(())

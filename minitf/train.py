@@ -17,18 +17,20 @@ from minitf.model import ModelConfig, attention_of, constraints, forward, init_p
 from minitf.optim import adam_step, gradient_step, project_params
 from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
 
+FRESH = 4096            # rows on which the plain loop looks for doubts
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train; None means the method's own value.
 
     method        "pgd" projected gradient descent, "adam" projected Adam, "auto": pgd for the bounded class, else adam
-    steps         steps of the plain loop (20,000 at most by default; the bounded search has its own schedule)
-    batch         examples a step, drawn without replacement in epochs (64; at most m)
+    steps         steps from the first start of the plain loop (800; the bounded search has its own schedule)
+    batch         examples a step, drawn without replacement in epochs (128; at most m)
     lr            step size (adam 3e-3, pgd 0.1, with momentum 0.9)
     weight_decay  decoupled decay (adam 0.1 where the class is unbounded, else 0)
     radius        replaces the model's bound on ||W_QK^T||_{2,1}
-    restarts      rounds of restarts of the bounded search
+    restarts      rounds of restarts of the bounded search; further starts of the plain loop
     tol           mean training loss at which a search is over
     """
     method: str = "auto"
@@ -163,28 +165,63 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
     if method == "pgd" and searchable and params is None:
         params = fit_bounded(X, y, model, train.restarts, train.tol, report)
     else:
-        params = _plain_loop(X, y, model, rng, train, method, init_params(rng, model) if params is None else params, report)
+        params = _plain_loop(X, y, model, rng, train, method, params, report)
+        params = {name: value.astype(np.float64) for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
     return Result(params, model, attention_of(params, X, model), X.mean(axis=0), history)
 
 
-def _plain_loop(X, y, model, rng, train, method, params, report):
-    """Minibatch gradients, one optimiser step on the flat vector, one projection, until the steps or the doubts are over."""
+def _plain_loop(X, y, model, rng, train, method, start, report):
+    """Minibatch steps of one optimiser from one start after another, until one of them has learned beyond doubt.
+
+    Start i may take steps * 2^(i // 3) steps. Returns the parameters of the start that ended with the fewest doubts.
+    """
+    fresh = (rng.random((FRESH, X.shape[1])) < X.mean(axis=0)).astype(np.uint8)
+    best, fewest = None, math.inf
+    for i in range(train.restarts + 1):
+        params = start if i == 0 and start is not None else init_params(rng, model)
+        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train, method), 1):
+            report(loss, params)
+            last = step == (train.steps or 800) * 2 ** (i // 3)
+            if last or step % 100 == 0:
+                left = _doubts(params, X, y, fresh, model, train.tol)
+                if left == 0 or last:
+                    break
+        if left < fewest:
+            best, fewest = params, left
+        if left == 0:
+            break
+    return best
+
+
+def _doubts(params, X, y, fresh, model, tol):
+    """Share of rows on which a model has not made up its mind, 0 when training is over.
+
+    A model that has memorised its examples fits them all, yet on other rows its logits scatter around 0; one that has
+    found the rule is as sure there as on the examples. So, without a label: the share of fresh rows of independent bits,
+    of the training frequencies, with |logit| < 2; 1 more while the mean training loss is above tol.
+    """
+    fitted = logistic(forward(params, X, model)[0], y)[0].mean() <= tol
+    return float((np.abs(forward(params, fresh, model)[0]) < 2).mean()) + (not fitted)
+
+
+def _descend(X, y, params, model, rng, train, method):
+    """Yield (batch loss, params) after every step, for ever: gradient, optimiser on the flat vector, projection."""
     sets, m = constraints(model), len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
-    step, options = adam_step, {"lr": train.lr or 3e-3, "weight_decay": decay}
+    optimiser, options = adam_step, {"lr": train.lr or 3e-3, "weight_decay": decay}
     if method == "pgd":
-        step, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
-    batch, state, order = min(train.batch or 64, m), None, np.empty(0, int)
-    params = project_params(params, sets)
-    for _ in range(train.steps or 20_000):
+        optimiser, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
+    batch, state, order = min(train.batch or 128, m), None, np.empty(0, int)
+    mean = np.full(batch, 1 / batch, np.float32)
+    params = project_params({name: value.astype(np.float32) for name, value in params.items()}, sets)
+    while True:
         if len(order) < batch:
             order = rng.permutation(m)
         rows, order = order[:batch], order[batch:]
         logits, back_model = forward(params, X[rows], model)
         loss, back_loss = logistic(logits, y[rows])
-        grads = back_model(back_loss(np.full(batch, 1 / batch)))
-        x, state = step(flatten(params), flatten(grads), state, **options)
+        grads = back_model(back_loss(mean))
+        x, state = optimiser(flatten(params), flatten(grads), state, **options)
         params = project_params(unflatten(x, params), sets)
-        report(float(loss.mean()), params)
-    return params
+        yield float(loss.mean()), params
