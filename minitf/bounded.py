@@ -132,6 +132,11 @@ def sign_of(head):
     return 1.0 if head["w"][0] >= 0 else -1.0
 
 
+def longest_search(restarts):
+    """The number of steps that fit_bounded will not exceed."""
+    return STEPS * (STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
+
+
 def fit_bounded(X, y, model, restarts, tol, report):
     """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from minitf.checks import require
 
-FORMAT = 1
+VERSION = "0.1.0"       # of the library
+FORMAT = 1              # of its model files
 
 
 def flatten(params):
@@ -66,7 +67,7 @@ def write_whole(path, write):
 
 def save_arrays(path, arrays, **header):
     """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
-    header = {"format": FORMAT, **header}
+    header = {"format": FORMAT, "version": VERSION, **header}
     write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header)), **arrays))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.bounded import fit_bounded
+from minitf.bounded import fit_bounded, longest_search
 from minitf.checks import choice, examples, floats, generator, integer, real, require
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, attention_of, constraints, forward, init_params, shapes
@@ -160,29 +160,44 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
         if callback is not None:
             callback(Progress(len(history["step"]), loss, params))
 
-    searchable = model.positions == "onehot" and model.H == 1
-    method = ("pgd" if searchable else "adam") if train.method == "auto" else train.method
-    if method == "pgd" and searchable and params is None:
+    if _searches(model, train) and params is None:
         params = fit_bounded(X, y, model, train.restarts, train.tol, report)
     else:
-        params = _plain_loop(X, y, model, rng, train, method, params, report)
+        params = _plain_loop(X, y, model, rng, train, params, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
     return Result(params, model, attention_of(params, X, model), X.mean(axis=0), history)
 
 
-def _plain_loop(X, y, model, rng, train, method, start, report):
+def most_steps(model, train):
+    """The number of steps that fit will not exceed, for a progress bar."""
+    if _searches(model, train):
+        return longest_search(train.restarts)
+    return sum(_budget(train, i) for i in range(train.restarts + 1))
+
+
+def _budget(train, i):
+    """Steps allowed from start i of the plain loop."""
+    return (train.steps or 800) * 2 ** (i // 3)
+
+
+def _searches(model, train):
+    """Whether fit searches the bounded class (one head over one-hot positions, method pgd) rather than run the plain loop."""
+    return model.positions == "onehot" and model.H == 1 and train.method != "adam"
+
+
+def _plain_loop(X, y, model, rng, train, start, report):
     """Minibatch steps of one optimiser from one start after another, until one of them has learned beyond doubt.
 
-    Start i may take steps * 2^(i // 3) steps. Returns the parameters of the start that ended with the fewest doubts.
+    Returns the parameters of the start that ended with the fewest doubts.
     """
     fresh = (rng.random((FRESH, X.shape[1])) < X.mean(axis=0)).astype(np.uint8)
     best, fewest = None, math.inf
     for i in range(train.restarts + 1):
         params = start if i == 0 and start is not None else init_params(rng, model)
-        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train, method), 1):
+        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train), 1):
             report(loss, params)
-            last = step == (train.steps or 800) * 2 ** (i // 3)
+            last = step == _budget(train, i)
             if last or step % 100 == 0:
                 left = _doubts(params, X, y, fresh, model, train.tol)
                 if left == 0 or last:
@@ -205,12 +220,12 @@ def _doubts(params, X, y, fresh, model, tol):
     return float((np.abs(forward(params, fresh, model)[0]) < 2).mean()) + (not fitted)
 
 
-def _descend(X, y, params, model, rng, train, method):
+def _descend(X, y, params, model, rng, train):
     """Yield (batch loss, params) after every step, for ever: gradient, optimiser on the flat vector, projection."""
     sets, m = constraints(model), len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
     optimiser, options = adam_step, {"lr": train.lr or 3e-3, "weight_decay": decay}
-    if method == "pgd":
+    if train.method == "pgd":
         optimiser, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
     batch, state, order = min(train.batch or 128, m), None, np.empty(0, int)
     mean = np.full(batch, 1 / batch, np.float32)

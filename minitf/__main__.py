@@ -1,0 +1,4 @@
+"""python -m minitf: the command line."""
+from minitf.cli import main
+
+main()

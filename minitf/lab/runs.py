@@ -1,0 +1,176 @@
+"""One run of learning, start to end: draw or read a sample, train, and measure what was learned. Nothing is printed.
+
+A run on a task uses four independent streams of its seed: task, sample, holdout, training. The learner sees the sample
+alone; the rule serves to check the sample before and the result after training.
+"""
+import math
+import time
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from minitf.checks import choice, integer, real, require
+from minitf.identify import consistent_supports, is_checkable
+from minitf.lab.datasets import stratified_split
+from minitf.model import ModelConfig, constraints
+from minitf.params import VERSION
+from minitf.tasks import labels_by_count, sample_task
+from minitf.train import TrainConfig, fit
+
+HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
+ATTEMPTS = 200          # samples drawn before an unambiguous one is given up
+FIRST_ORDER = ("and", "or", "majority", "threshold")
+MODELS = ("paper", "scalar")
+
+
+class Plan(NamedTuple):
+    """A run whose every option was checked: run(callback=None) -> (Result, record), record a dict of JSON values."""
+    model: ModelConfig
+    train: TrainConfig
+    run: Callable
+
+
+def auto_method(kind):
+    """"pgd" for rules whose bits each correlate with the label, "adam" for those that may have no first-order signal."""
+    return "pgd" if kind in FIRST_ORDER else "adam"
+
+
+def auto_m(kind, T, k, method):
+    """The sample size of a run unless given.
+
+        pgd     6 log2 C(T, k), rounded down; at least 16
+        adam    500 for k <= 2, four times more for every further bit, times T/64 beyond T = 64
+    """
+    if method == "pgd":
+        return max(16, math.floor(6 * math.log2(math.comb(T, k))))
+    return math.ceil(500 * 4 ** max(k - 2, 0) * max(T / 64, 1))
+
+
+def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
+    """Draw m examples; say whether they determine the support; with redraw, draw again until they do.
+
+    Returns X, y, determined (True, False, or None: not checked, for noisy labels and tasks too large), redraws.
+    """
+    checked = task.noise == 0 and is_checkable(task.kind, task.T, task.k)
+    require(checked or not redraw, "redraw", "a noise-free task small enough to check", str(task))
+    by_count = labels_by_count(task.table)
+    rule = {"level": task.k + 1 - sum(by_count)} if task.kind == "threshold" else {}
+    if task.kind in ("symmetric", "junta") and rule_known:
+        rule["table"] = task.table if task.kind == "junta" else by_count
+    for redraws in range(ATTEMPTS):
+        X, y = task.sample(rng, m)
+        determined = None
+        if checked:
+            determined = len(consistent_supports(X, y, task.kind, task.k, limit=2, **rule)) == 1
+        if determined is not False or not redraw:
+            return X, y, determined, redraws
+    raise ValueError(f"redraw: expected a sample of m = {m} that determines the support, got {ATTEMPTS} ambiguous ones")
+
+
+def count_correct(result, task, rng, n=HOLDOUT):
+    """Of n fresh samples, how many predictions equal the clean label and how many the label with noise."""
+    clean = noisy = 0
+    for X, y in task.blocks(rng, n, max(1, (1 << 24) // task.T)):
+        predicted = result.predict(X)
+        clean += int((predicted == task.label(X)).sum())
+        noisy += int((predicted == y).sum())
+    return clean, noisy
+
+
+NORMS = {"q": "||W_QK^T||_{2,1}", "w": "|w|", "c": "|c|"}
+
+
+def norms(result):
+    """Every constrained norm of a trained model, the largest over its heads, beside its radius."""
+    return {NORMS[name]: {"value": float(np.max(ball.norm(result.params[name]))), "radius": ball.radius}
+            for name, ball in constraints(result.model).items()}
+
+
+def training(result, seconds, X, y):
+    """What a record says of the training itself; attention_top is [position, mean attention] of the ten strongest."""
+    weights = result.attention().mean(axis=0)
+    top = np.argsort(-weights, kind="stable")[:10]
+    return {"train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
+            "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
+            "version": VERSION,
+            "attention_top": [[int(t), round(float(weights[t]), 6)] for t in top]}
+
+
+def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, table=None, model=None, method="auto",
+              H=None, radius=None, steps=None, seed=0, redraw=False):
+    """Check every option, draw the task and its sample: a Plan whose run(callback) trains and measures."""
+    task_rng, sample_rng, holdout_rng, training_rng = streams(seed, 4)
+    drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
+    method, model, config, train = choose(auto_method(task), model, method, T, k, H, radius, steps)
+    m = integer("m", auto_m(task, T, k, method) if m is None else m, 1)
+    X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
+
+    def run(callback=None):
+        result, seconds = timed_fit(X, y, config, training_rng, train, callback)
+        clean, noisy = count_correct(result, drawn, holdout_rng)
+        found = result.support(k)
+        return result, {
+            "task": task, "description": str(drawn), "T": T, "k": k, "p": drawn.p, "noise": noise, "table": list(drawn.table),
+            "m": m, "information_limit": math.log2(math.comb(T, k)), "determined": determined, "redraws": redraws,
+            "chance": drawn.chance, "support_true": list(drawn.support), "support_found": list(found),
+            "holdout": HOLDOUT, "holdout_accuracy": clean / HOLDOUT, "noisy_holdout_accuracy": noisy / HOLDOUT,
+            "learned": found == drawn.support and clean == HOLDOUT, "method": method, "model": model, "seed": seed,
+            **training(result, seconds, X, y),
+        }
+
+    return Plan(config, train, run)
+
+
+def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None, seed=0, holdout=0.2):
+    """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of plan_task.
+
+    learned means better than chance: the lower end of the 95 % Wilson interval of the holdout accuracy is above the share
+    of the majority label there. Without k the support is every position of at least half the largest attention.
+    """
+    T = table.X.shape[1]
+    split_rng, training_rng = streams(seed, 2)
+    require(k is None or 1 <= integer("k", k) <= T, "k", f"an integer from 1 to {T}, the number of columns", k)
+    holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
+    method, model, config, train = choose("pgd", model, method, T, min(3, T) if k is None else k, H, radius, steps)
+    rows, held = stratified_split(table.y, holdout, split_rng)
+    require(len(held) and len(rows), "holdout", f"a share of {len(table.y)} rows that leaves some on both sides", holdout)
+    X, y = table.X[rows], table.y[rows]
+
+    def run(callback=None):
+        from scipy.stats import binomtest
+        result, seconds = timed_fit(X, y, config, training_rng, train, callback)
+        right = int((result.predict(table.X[held]) == table.y[held]).sum())
+        interval = binomtest(right, len(held)).proportion_ci(0.95, method="wilson")
+        weights = result.attention().mean(axis=0)
+        found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
+        chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
+        return result, {
+            "task": None, "description": f"{table.label} from {T} columns", "T": T, "k": k, "m": len(y), "determined": None,
+            "chance": chance, "support_true": None, "support_found": [table.names[t] for t in found],
+            "names": list(table.names), "label": table.label, "holdout": len(held), "holdout_accuracy": right / len(held),
+            "holdout_interval": [float(interval.low), float(interval.high)], "learned": bool(interval.low > chance),
+            "method": method, "model": model, "seed": seed, **training(result, seconds, X, y),
+        }
+
+    return Plan(config, train, run)
+
+
+def streams(seed, n):
+    """n independent generators of one seed."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(integer("seed", seed, 0)).spawn(n)]
+
+
+def choose(usual, model, method, T, k, H, radius, steps):
+    """Fill in what was left to choose: (method, model name, ModelConfig, TrainConfig)."""
+    method = usual if method == "auto" else choice("method", method, ("pgd", "adam"))
+    model = ("paper" if method == "pgd" else "scalar") if model is None else choice("model", model, MODELS)
+    options = {name: value for name, value in (("H", H), ("radius", radius)) if value is not None}
+    config = ModelConfig.paper(T, k, **options) if model == "paper" else ModelConfig.scalar(T, **options)
+    return method, model, config, TrainConfig(method=method, steps=steps)
+
+
+def timed_fit(X, y, config, rng, train, callback):
+    """fit, and the seconds that it took."""
+    start = time.perf_counter()
+    result = fit(X, y, config, rng, train=train, callback=callback)
+    return result, time.perf_counter() - start
