@@ -35,7 +35,7 @@ class ModelConfig:
     activation sigma: "identity", "relu" or "gelu"
     positions  "learned": E, P, x_cls, W_V are trained.  "onehot": they are fixed, E_0, E_1, P_1 .. P_T, x_cls orthonormal
                and W_V = E_1, so that the value is the bit and only q (in the span of P), w and c are trained
-    radius     bound on ||W_QK^T||_{2,1} = ||q_h||_1 of every head; math.inf: none
+    radius     bound on ||q_h||_1 of every head, which is ||W_QK^T||_{2,1} for a unit x_cls; math.inf: none
     bound      bound on every |w_j| and on |c|; math.inf: none
     """
     T: int
@@ -51,10 +51,8 @@ class ModelConfig:
     bound: float = math.inf
 
     def __post_init__(self):
-        for name in ("T", "H", "d", "d_v"):
-            object.__setattr__(self, name, integer(name, getattr(self, name), 1))
-        integer("V", self.V, 2)
-        integer("d_o", self.d_o, 0)
+        for name, low in {"T": 1, "V": 2, "H": 1, "d": 1, "d_v": 1, "d_o": 0}.items():
+            object.__setattr__(self, name, integer(name, getattr(self, name), low))
         choice("heads", self.heads, ("sum-pre", "sum-out", "concat"))
         choice("activation", self.activation, ACTIVATIONS)
         choice("positions", self.positions, ("learned", "onehot"))
@@ -110,7 +108,7 @@ def init_params(rng, model):
         params[name] = scale * rng.standard_normal(shape)
     params["c"] = np.zeros(())
     if model.positions == "onehot":
-        params |= {"q": np.zeros((model.H, model.T)), "w": np.ones(model.width)}
+        params |= {"q": np.zeros((model.H, model.T)), "w": np.ones(params["w"].shape)}
     return params
 
 
@@ -136,6 +134,8 @@ def forward(params, X, model, *, path="fast"):
     logits, back_readout = readout(params, out, model)
 
     def pullback(dlogits):
+        dlogits = floats("dlogits", dlogits)
+        require(dlogits.shape == logits.shape, "dlogits", f"shape {logits.shape}", dlogits)
         dout, grads = back_readout(dlogits)
         grads = grads | back_heads(dout)
         return {name: grads[name] for name in params}
@@ -149,7 +149,7 @@ def symbols(X, model):
     X = X.view(np.uint8) if X.dtype == np.bool_ else X
     require(X.dtype.kind in "iu", "X", "integers", X, TypeError)
     require(X.ndim == 2 and X.shape[1] == model.T, "X", f"shape (any, {model.T})", X)
-    require(not X.size or (0 <= X.min() and X.max() < model.V), "X", f"symbols from 0 to {model.V - 1}", "others in " + str(X.dtype))
+    require(not X.size or (0 <= X.min() and X.max() < model.V), "X", f"symbols from 0 to {model.V - 1}", X)
     return X
 
 
@@ -167,7 +167,7 @@ def readout(params, out, model):
     logits, back_logits = linear(o, params["w"][:, None], params["c"][None])
 
     def pullback(dlogits):
-        do, dw, dc = back_logits(np.asarray(dlogits)[:, None])
+        do, dw, dc = back_logits(dlogits[:, None])
         if model.heads == "concat":
             dpooled, dW_C = back_mix(back_sigma(do))
         else:
@@ -254,14 +254,15 @@ def _fixed_parts(params, model):
 
 
 def attention_of(params, X, model):
-    """Attention weights of the [CLS] query on the T positions, averaged over examples: (H, T). [CLS] keeps the rest."""
-    tokens = None if model.positions == "onehot" else add(params["E"][:, None], params["P"])[0]
-    if tokens is None:
-        s, s_cls = np.broadcast_to(params["q"][:, None], (model.H, model.V, model.T)), np.zeros(model.H)
-    else:
-        s, s_cls = np.moveaxis(tokens @ params["q"].T, -1, 0), params["x_cls"] @ params["q"].T
-    total = np.zeros((model.H, model.T))
-    for x in symbols(X, model):
-        scores = np.concatenate([s_cls[:, None], s[:, x, np.arange(model.T)]], axis=1)
-        total += softmax(scores)[0][:, 1:]
-    return total / len(X)
+    """Attention weights of the [CLS] query on the T positions, averaged over examples: (H, T). [CLS] keeps the rest.
+
+    They are the derivative of the averaged head in its values.
+    """
+    X = symbols(X, model)
+    if model.positions == "onehot":
+        return softmax(np.pad(params["q"], ((0, 0), (1, 0))))[0][:, 1:]
+    s = np.moveaxis((params["E"][:, None] + params["P"]) @ params["q"].T, -1, 0)
+    s_cls = params["q"] @ params["x_cls"]
+    _, pullback = cls_head(s, np.zeros((*s.shape, 1), s.dtype), s_cls, np.zeros((model.H, 1), s.dtype), X)
+    _, dv, _, _ = pullback(np.full((len(X), model.H, 1), 1 / len(X), s.dtype))
+    return dv[..., 0].sum(axis=1)
