@@ -35,7 +35,7 @@ class Heads(NamedTuple):
     def best(self):
         """The candidate of lowest loss, as parameters of the bounded class."""
         i = int(np.argmin(self.loss))
-        return {"q": self.q[i:i + 1].astype(np.float64), "w": self.w[i:i + 1].copy(), "c": np.array(self.c[i])}
+        return {"q": self.q[i:i + 1].copy(), "w": self.w[i:i + 1].copy(), "c": np.array(self.c[i])}
 
 
 def mean_loss(r, y, w, c):
@@ -80,7 +80,8 @@ def direction(a, gradient, allowed, mirror):
 
 def attend(q, X):
     """Attention a (n, T) of heads q, the [CLS] key of score 0 left out, and the mean of the bits r (n, m)."""
-    a = softmax(np.concatenate([np.zeros_like(q[:, :1]), q], axis=1))[0][:, 1:]
+    scores = np.pad(q.astype(X.dtype), ((0, 0), (1, 0)))
+    a = softmax(scores)[0][:, 1:]
     return a, (a @ X.T).astype(np.float64)
 
 
@@ -88,7 +89,7 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
     """Yield the n candidate heads after every step of a descent from q (n, T), the readout refitted at every step.
 
     X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every iterate
-    lies in the class: ||q||_1 <= radius, |w|, |c| <= bound.
+    lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. That is why q is float64: rounded to float32 it could leave.
     """
     n = len(q)
     q = Ball("l1", model.radius * first / STAGES, axes=1).project(q)
@@ -96,10 +97,10 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
     w, c, loss = refit(r, y, sign * min(4.0, model.bound), np.zeros(n), sign, model.bound, steps=4)
     for stage in range(first, STAGES + 1):
         ball = Ball("l1", model.radius * stage / STAGES, axes=1)
-        step = np.ones((n, 1), q.dtype)
+        step = np.ones((n, 1))
         for _ in range(steps):
             residual = (sigmoid(w[:, None] * r + c[:, None]) - y) * (sign / y.size)[:, None]
-            d = direction(a, residual.astype(q.dtype) @ X, allowed, mirror=stage <= STAGES // 2)
+            d = direction(a, residual.astype(X.dtype) @ X, allowed, mirror=stage <= STAGES // 2)
             q_new = ball.project(q + step * d)
             a_new, r_new = attend(q_new, X)
             w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)
@@ -107,13 +108,13 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
             w, c, loss = (np.where(better, new, old) for new, old in ((w_new, w), (c_new, c), (loss_new, loss)))
             better = better[:, None]
             q, a, r = (np.where(better, new, old) for new, old in ((q_new, q), (a_new, a), (r_new, r)))
-            step = np.where(better, np.minimum(1.5 * step, 4), step / 2).astype(q.dtype)
+            step = np.where(better, np.minimum(1.5 * step, 4), step / 2)
             yield Heads(q, w, c, loss)
 
 
 def restarts_from(head, X, y, model):
     """Yield the candidates of a descent that starts from a head once without each of its strongest positions."""
-    q = head["q"][0].astype(X.dtype)
+    q = head["q"][0]
     top = np.argsort(-q, kind="stable")[:DROPPED]
     top = top[q[top] > 0]
     allowed = np.ones((len(top), len(q)), bool)
@@ -123,7 +124,7 @@ def restarts_from(head, X, y, model):
 
 def refine(head, X, y, model):
     """Yield the descent, in the full ball, of the strong half of a head alone."""
-    q = head["q"].astype(X.dtype)
+    q = head["q"]
     allowed = 2 * q >= q.max()
     yield from descend(X, y, allowed * q, np.array([sign_of(head)]), model, allowed, STAGES, 4 * STEPS)
 
@@ -152,7 +153,7 @@ def fit_bounded(X, y, model, restarts, tol, report):
             report(float(heads.loss.min()), heads)
         return heads.best(), float(heads.loss.min())
 
-    both = descend(X, y, np.zeros((2, X.shape[1]), X.dtype), np.array([1.0, -1.0]), model)
+    both = descend(X, y, np.zeros((2, X.shape[1])), np.array([1.0, -1.0]), model)
     best, loss = run(both)
     for _ in range(restarts):
         if loss <= tol or best["q"].max() <= 0:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.bounded import fit_bounded, longest_search
-from minitf.checks import choice, examples, floats, generator, integer, real, require
+from minitf.checks import bits, choice, examples, floats, generator, integer, real, require
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, attention_of, constraints, forward, init_params, shapes
 from minitf.optim import adam_step, gradient_step, project_params
@@ -78,7 +78,7 @@ class Result:
 
     def logits(self, X, rows=4096):
         """Logits (m,) of examples X (m, T), computed in blocks of rows."""
-        X = np.asarray(X)
+        X = bits("X", X)
         blocks = [forward(self.params, X[i:i + rows], self.model)[0] for i in range(0, max(len(X), 1), rows)]
         return np.concatenate(blocks)
 
@@ -228,8 +228,9 @@ def _descend(X, y, params, model, rng, train):
     if train.method == "pgd":
         optimiser, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
     batch, state, order = min(train.batch or 128, m), None, np.empty(0, int)
-    mean = np.full(batch, 1 / batch, np.float32)
-    params = project_params({name: value.astype(np.float32) for name, value in params.items()}, sets)
+    dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set
+    mean = np.full(batch, 1 / batch, dtype)
+    params = project_params({name: value.astype(dtype) for name, value in params.items()}, sets)
     while True:
         if len(order) < batch:
             order = rng.permutation(m)
