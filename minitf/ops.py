@@ -43,9 +43,10 @@ def linear(x, W, b=None):
         y = y + b
 
     def pullback(dy):
-        lead = tuple(range(x.ndim - 1))
-        grads = (dy @ W.T, np.tensordot(x, dy, (lead, lead)))
-        return grads if b is None else (*grads, dy.sum(axis=lead))
+        m = math.prod(x.shape[:-1])
+        rows = dy.reshape(m, W.shape[1])
+        grads = (dy @ W.T, x.reshape(m, W.shape[0]).T @ rows)
+        return grads if b is None else (*grads, rows.sum(axis=0))
 
     return y, pullback
 

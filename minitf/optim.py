@@ -10,7 +10,7 @@ import numpy as np
 
 def gradient_step(x, g, state=None, *, lr, momentum=0.0):
     """Heavy-ball gradient step:  v <- momentum v + g,   x <- x - lr v.      Source: Polyak 1964."""
-    v = g if state is None else momentum * state + g
+    v = momentum * (0.0 if state is None else state) + g
     return x - lr * v, v
 
 
