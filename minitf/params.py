@@ -6,7 +6,6 @@ same keys. Files hold arrays and JSON text, never pickles, and appear whole or n
 import json
 import os
 import tempfile
-import zipfile
 
 import numpy as np
 
@@ -41,6 +40,8 @@ def check_writable(path):
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a directory")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileExistsError(f"{path}: not a regular file")        # a rename would put a file in place of /dev/null
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path}: no such directory: {folder}")
     if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
@@ -67,20 +68,19 @@ def write_whole(path, write):
 
 def save_arrays(path, arrays, **header):
     """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
-    header = {"format": FORMAT, "version": VERSION, **header}
+    header = {**header, "format": FORMAT, "version": VERSION}
     write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header)), **arrays))
 
 
 def load_arrays(path):
     """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that names it."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop("header")))
-        found = header["format"]
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(str(arrays.pop("header")))
+            found = header["format"]
+        except Exception as error:              # of a dozen kinds: NumPy, zipfile, zlib, struct and json read foreign bytes
+            raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
     require(found == FORMAT, f"{path}: format version", str(FORMAT), found)
     return arrays, header

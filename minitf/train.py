@@ -13,7 +13,8 @@ import numpy as np
 from minitf.bounded import fit_bounded, longest_search
 from minitf.checks import bits, choice, examples, floats, generator, integer, real, require
 from minitf.losses import logistic, sigmoid
-from minitf.model import ModelConfig, attention_of, constraints, forward, init_params, shapes
+from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, shapes
+from minitf.norms import reals
 from minitf.optim import adam_step, gradient_step, project_params
 from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
 
@@ -67,11 +68,13 @@ class Progress(NamedTuple):
 class Result:
     """A trained model. history is a dict of arrays, "step" and "loss"; the rest is what `save` keeps.
 
-    frequency (T,) is the share of ones at every position of the training rows, weights (H, T) the attention averaged over them.
+    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention, shares
+    (H,) how much of the logit each head moves (minitf.model.head_shares).
     """
     params: dict
     model: ModelConfig
     weights: np.ndarray
+    shares: np.ndarray
     frequency: np.ndarray
     history: dict = field(default_factory=dict)
     header: dict = field(default_factory=dict)
@@ -95,9 +98,9 @@ class Result:
         return self.weights
 
     def support(self, k):
-        """The k positions of largest attention, averaged over heads and training rows, in increasing order."""
+        """The k positions of largest attention, in increasing order: the mean over heads by their shares, and over training rows."""
         k = integer("k", k, 1, self.model.T)
-        order = np.argsort(-self.weights.mean(axis=0), kind="stable")
+        order = np.argsort(-self.shares @ self.weights, kind="stable")
         return tuple(sorted(int(t) for t in order[:k]))
 
     def influence(self, rows=256, seed=0):
@@ -118,7 +121,7 @@ class Result:
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
         header = {**self.header, **header, "model": asdict(self.model)}
-        save_arrays(path, {**arrays, "weights": self.weights, "frequency": self.frequency}, **header)
+        save_arrays(path, {**arrays, "weights": self.weights, "shares": self.shares, "frequency": self.frequency}, **header)
 
 
 def load(path):
@@ -127,12 +130,12 @@ def load(path):
     try:
         model = ModelConfig(**header.pop("model"))
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
-        same_shapes("params", {**params, **arrays}, {**shapes(model), "weights": (model.H, model.T), "frequency": (model.T,)})
+        same_shapes("params", {**params, **arrays}, {**shapes(model), "weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)})
         for name, value in {**params, **arrays}.items():
-            floats(name, value, finite=True)
+            reals(name, value)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
-    return Result(params, model, arrays["weights"], arrays["frequency"], header=header)
+    return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"], header=header)
 
 
 def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callback=None):
@@ -166,7 +169,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
         params = _plain_loop(X, y, model, rng, train, params, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
-    return Result(params, model, attention_of(params, X, model), X.mean(axis=0), history)
+    return Result(params, model, attention_of(params, X, model), head_shares(params, X, model), X.mean(axis=0), history)
 
 
 def most_steps(model, train):
