@@ -161,7 +161,8 @@ def test_which_checks_are_quick():
 
 @pytest.mark.parametrize("change, error, words", [
     ({"kind": "xor"}, ValueError, "kind"), ({"k": 5}, ValueError, "k: expected at most T = 4"),
-    ({"k": 0}, ValueError, "k"), ({"k": 2.0}, TypeError, "k"), ({"limit": 0}, ValueError, "limit"), ({"level": 1}, ValueError, "level"),
+    ({"k": 0}, ValueError, "k"), ({"k": 2.0}, TypeError, "k"),
+    ({"limit": 0}, ValueError, "limit"), ({"level": 1}, ValueError, "level"),
     ({"table": (0, 1, 1)}, ValueError, "table"), ({"kind": "threshold"}, ValueError, "level"),
     ({"kind": "junta", "level": 1}, ValueError, "level"), ({"kind": "junta", "table": (0, 1)}, ValueError, "table"),
     ({"kind": "symmetric", "table": (0, 0, 0)}, ValueError, "table"), ({"y": [0, 1]}, ValueError, "y"),
