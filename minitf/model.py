@@ -266,3 +266,17 @@ def attention_of(params, X, model):
     _, pullback = cls_head(s, np.zeros((*s.shape, 1), s.dtype), s_cls, np.zeros((model.H, 1), s.dtype), X)
     _, dv, _, _ = pullback(np.full((len(X), model.H, 1), 1 / len(X), s.dtype))
     return dv[..., 0].sum(axis=1)
+
+
+def head_shares(params, X, model):
+    """How much of the logit each head moves over the examples: (H,), summing to 1.
+
+        share_h ~ mean_i | (dlogit_i / dhead_ih) . (head_ih - mean_i head_ih) |
+
+    A head whose output the readout ignores, or that is the same for every example, has share 0; all equal if none moves.
+    """
+    out, _ = (_onehot_heads if model.positions == "onehot" else _table_heads)(params, symbols(X, model), model)
+    logits, back_readout = readout(params, out, model)
+    dout, _ = back_readout(np.ones_like(logits))
+    moved = np.abs((dout * (out - out.mean(axis=0))).sum(axis=-1)).mean(axis=0)
+    return moved / moved.sum() if moved.sum() > 0 else np.full(model.H, 1 / model.H)

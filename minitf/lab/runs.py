@@ -88,7 +88,7 @@ def norms(result):
 
 def training(result, seconds, X, y):
     """What a record says of the training itself; attention_top is [position, mean attention] of the ten strongest."""
-    weights = result.attention().mean(axis=0)
+    weights = result.shares @ result.attention()
     top = np.argsort(-weights, kind="stable")[:10]
     return {"train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
             "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
@@ -141,7 +141,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
         result, seconds = timed_fit(X, y, config, training_rng, train, callback)
         right = int((result.predict(table.X[held]) == table.y[held]).sum())
         interval = binomtest(right, len(held)).proportion_ci(0.95, method="wilson")
-        weights = result.attention().mean(axis=0)
+        weights = result.shares @ result.attention()
         found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
         chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
         return result, {
