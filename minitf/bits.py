@@ -69,7 +69,7 @@ def cls_head(s, v, s_cls, v_cls, X, rows=None):
     w, w_cls = np.exp(s - c[:, None, None]), np.exp(s_cls - c)
     table = np.concatenate([w[..., None] * v, w[..., None]], axis=-1)
     table_cls = np.concatenate([w_cls[:, None] * v_cls, w_cls[:, None]], axis=-1)
-    NZ = (rows @ table.transpose(1, 2, 0, 3).reshape(V * T, H * (dv + 1))).reshape(-1, H, dv + 1) + table_cls
+    NZ = (rows @ table.transpose(1, 2, 0, 3).reshape(V * T, H * (dv + 1))).reshape(len(X), H, dv + 1) + table_cls
     far = np.flatnonzero((NZ[..., -1].real < np.sqrt(np.finfo(s.dtype).tiny)).any(axis=1))
     NZ[far] = 1
     Z = NZ[..., -1:]
@@ -83,7 +83,7 @@ def cls_head(s, v, s_cls, v_cls, X, rows=None):
         dZ = -(dN * out).sum(axis=-1, keepdims=True)
         dNZ = np.concatenate([dN, dZ], axis=-1)
         dNZ[far] = 0
-        dtable = (rows.T @ dNZ.reshape(len(X), -1)).reshape(V, T, H, dv + 1).transpose(2, 0, 1, 3)
+        dtable = (rows.T @ dNZ.reshape(len(X), H * (dv + 1))).reshape(V, T, H, dv + 1).transpose(2, 0, 1, 3)
         dtable_cls = dNZ.sum(axis=0)
         ds, dv_ = _undo(w, v, dtable)
         ds_cls, dv_cls = _undo(w_cls, v_cls, dtable_cls)
