@@ -157,7 +157,7 @@ def readout(params, out, model):
     """Combine the heads (m, H, d_v) into logits (m,); pullback(dlogits) -> dout and the gradients of W_C, w, c."""
     sigma = ACTIVATIONS[model.activation]
     W_C = params["W_C"] if model.d_o else np.eye(model.width, dtype=params["w"].dtype)
-    pooled = out.sum(axis=1) if model.heads == "sum-pre" else out.reshape(len(out), -1)
+    pooled = out.sum(axis=1) if model.heads == "sum-pre" else out.reshape(len(out), model.width)
     if model.heads == "concat":
         mixed, back_mix = linear(pooled, W_C)
         o, back_sigma = sigma(mixed)
