@@ -12,7 +12,7 @@ or of its rows, or its singular values. ||M||_{p,q} is the q-norm of the vector 
     l2       Frobenius norm                            l2        its own dual
 
 A norm acts on the last two axes; a vector is one column, a number one entry, earlier axes are independent matrices.
-Source: Edelman, Goel, Kakade, Zhang 2022, section 2 (the (2,1) norms); Horn and Johnson, Matrix Analysis, 5.4-5.6.
+Source: Edelman, Goel, Kakade, Zhang 2022 (the (2,1) norms); Horn and Johnson, Matrix Analysis, chapter 5 (duals).
 """
 import numpy as np
 

@@ -8,7 +8,7 @@ A norm of `minitf.norms` is a vector norm of parts: entries, lengths of rows or 
 is that of the vector of parts: take them, project them (`cap`, `lower`, `level`), put them back. The table PROJECTION
 is the whole list. The certificate is the variational inequality: a point p of K is the projection of x exactly if
 <x - p, u - p> <= 0 for all u in K. The largest left-hand side is gap(x, p) = h(x - p) - <x - p, p>, with the support
-function h of K, and ||p - projection||^2 <= gap(x, p). Source: Bauschke and Combettes 2011, theorem 3.14.
+function h of K, and ||p - projection||^2 <= gap(x, p). Source: Bauschke and Combettes 2011.
 """
 import math
 import warnings
@@ -31,7 +31,7 @@ def lower(v, r):
     """Project onto the l1 ball:  min ||p - v||^2  subject to  sum p <= r.
 
     p = max(v - theta, 0); theta = 0 if sum v <= r, else the root of sum max(v - theta, 0) = r (see `threshold`). O(n).
-    Source: Held, Wolfe and Crowder 1974; Duchi, Shalev-Shwartz, Singer and Chandra 2008, section 3.
+    Source: Held, Wolfe and Crowder 1974; Duchi, Shalev-Shwartz, Singer and Chandra 2008.
     """
     return where(v.sum(axis=-1) > r, threshold, v, r)
 
@@ -41,7 +41,7 @@ def level(v, r):
 
     p_ij = min(v_ij, mu_i): every row loses the same theta = sum_j (v_ij - mu_i)_+, a row that has less loses all.
     With C_ik the sum of the k largest of row i:  mu_i = max(0, max_k (C_ik - theta) / k),  and theta solves sum mu = r.
-    O(n log n) a row to sort, then a few passes. Source: Quattoni, Carreras, Collins and Darrell 2009, section 3.
+    O(n log n) a row to sort, then a few passes. Source: Quattoni, Carreras, Collins and Darrell 2009.
     """
     return where(v.max(axis=-1, initial=0).sum(axis=-1) > r, water_level, v, r)
 
@@ -78,7 +78,7 @@ def threshold(v, r):
 
     def slope(p):
         active = p > 0
-        return np.count_nonzero(active) if active.size == n else active.sum(axis=-1, keepdims=True)     # 4 times faster
+        return np.count_nonzero(active) if active.size == n else active.sum(axis=-1, keepdims=True)   # 4 times faster
 
     return newton(parts, slope, top, np.minimum(np.maximum(root - top, -r), -r / n), r)
 
@@ -109,7 +109,7 @@ def newton(parts, slope, hi, lo, r):
     Newton's step is exact on a linear piece and never passes the root from the left; each one divides (sum - r) * slope
     by 4 or more, so 64 are more than float64 can need, and 1 to 6 the rule. theta is a pair, hi the leading digits and
     lo the rest, because the parts may be smaller than the last digit of theta: v - hi is exact near theta, and
-    v - hi - lo keeps all digits. Source: Michelot 1986; Condat 2016, section 3.
+    v - hi - lo keeps all digits. Source: Michelot 1986; Condat 2016.
     """
     for _ in range(64):
         leading = hi + lo
@@ -295,9 +295,9 @@ class Intersection:
     (Without the increments it ends in some common point, not in the nearest one.) Here g_1 is minimised out, and the
     m - 1 others take the proximal gradient step
         y = P_1(x - sum g_i),   z_i = (m - 1) g_i + y,   g_i = (z_i - P_i(z_i)) / (m - 1),      i = 2..m,
-    which for two sets is Dykstra's sweep, with Nesterov's momentum, restarted when it points uphill: for points far
-    outside a tenth of the sweeps. Source: Boyle and Dykstra 1986; Gaffke and Mathar 1989 (the dual); Beck and Teboulle
-    2009 (momentum); O'Donoghue and Candes 2015 (restarts).
+    which for two sets is Dykstra's sweep, with Nesterov's momentum, restarted when it points uphill: a third to a tenth
+    of the sweeps for points far outside. Source: Boyle and Dykstra 1986; Gaffke and Mathar 1989 (the dual); Beck and
+    Teboulle 2009 (momentum); O'Donoghue and Candes 2015 (restarts).
     """
     sets: tuple
 

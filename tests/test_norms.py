@@ -111,7 +111,7 @@ def test_norm_axioms(kind, data):
 def test_order_relations(rng):
     M = rng.standard_normal((200, 4, 5))
     of = {kind: norm(M, kind) for kind in KINDS}
-    pairs = "linf linf1, linf l2inf, linf1 l21, l2inf spectral, spectral l2, l2 l21, l2 l21t, l2 nuclear, l21 l1, l1inf l1"
+    pairs = "linf linf1,linf l2inf,linf1 l21,l2inf spectral,spectral l2,l2 l21,l2 l21t,l2 nuclear,l21 l1,l1inf l1"
     for small, large in map(str.split, pairs.split(",")):
         assert (of[small] <= of[large] * (1 + 1e-13)).all(), (small, large)
     assert (of["l21"] <= math.sqrt(5) * of["l2"] * (1 + 1e-13)).all()
@@ -132,6 +132,12 @@ def test_a_tiny_column_beside_a_large_one_keeps_its_digits():
     assert norm(M[:, 1], "l2") == pytest.approx(5e-200, rel=1e-15, abs=0)
     assert norm(M, "l21") == 5
     assert norm(np.array([[3e-200, 3e-200]] * 2), "l21") == pytest.approx(2 * math.sqrt(18) * 1e-200, rel=1e-15, abs=0)
+
+
+def test_float32_squares_do_not_leave_its_range():
+    for scale in (1e-22, 1e30):
+        x = np.array([3, 4], np.float32) * np.float32(scale)
+        assert norm(x, "l2") == pytest.approx(5 * scale, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("kind, shape", [

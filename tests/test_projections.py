@@ -303,6 +303,14 @@ def test_heavy_ties_keep_the_sum(top, rest, n, r):
     certify(Ball("l1", r), x, p)
 
 
+def test_long_columns_keep_their_sums():
+    x = np.full((200_000, 2), 0.1)
+    p = Ball("l1inf", 1999.0).project(x)
+    assert max(abs(math.fsum(column) - 1999) for column in p.T) <= 1e-13 * 1999
+    p = Ball("l21", 20.0).project(x)
+    assert abs(sum(math.sqrt(math.fsum(column * column)) for column in p.T) - 20) <= 1e-12 * 20
+
+
 def exact_ties(top, rest, n, r):
     top, rest, r = Fraction(top), Fraction(rest), Fraction(r)
     theta = max(top - r, (top + (n - 1) * rest - r) / n)
