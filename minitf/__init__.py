@@ -1,2 +1,21 @@
 """minitf: bounded-norm softmax attention and the sparse Boolean functions it learns, exact, in NumPy."""
-__version__ = "0.1.0"
+from minitf.attention import attention, attention_weights
+from minitf.bits import cls_head, mean_bit
+from minitf.identify import consistent_supports
+from minitf.losses import logistic
+from minitf.model import ModelConfig, constraints, forward, init_params
+from minitf.norms import dual_norm, norm
+from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, sigmoid, softmax, unit_ball
+from minitf.params import VERSION as __version__
+from minitf.projections import Ball, Intersection, Simplex, project
+from minitf.tasks import BooleanTask, sample_task, truth_table
+from minitf.train import Progress, Result, TrainConfig, fit, load
+from minitf.trust.verify import check_pullback, projection_gap, saved
+
+__all__ = [
+    "Ball", "BooleanTask", "Intersection", "ModelConfig", "Progress", "Result", "Simplex", "TrainConfig", "__version__",
+    "add", "attention", "attention_weights", "cap", "check_pullback", "cls_head", "consistent_supports", "constraints",
+    "dual_norm", "embed", "fit", "forward", "gelu", "identity", "init_params", "layer_norm", "linear", "load", "logistic",
+    "mean_bit", "norm", "project", "projection_gap", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table",
+    "unit_ball",
+]
