@@ -37,7 +37,7 @@ def same_shapes(name, params, shapes):
 
 def check_writable(path):
     """Raise OSError now if a file could not be created at path later."""
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a directory")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -51,7 +51,8 @@ def check_writable(path):
 def write_whole(path, write):
     """Call write(file) on a temporary file beside path, then rename it to path: whole or not at all, also when killed."""
     check_writable(path)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".minitf-", suffix=".part")
+    path = os.path.realpath(path)                                   # a link stays, its target is replaced
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".minitf-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
