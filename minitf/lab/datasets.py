@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import bits, require, shape
+from minitf.checks import bits, describe, shape
 
 
 class Table(NamedTuple):
@@ -20,82 +20,110 @@ def read_table(path, label=None, columns=None):
     """Read examples from a `.npz` file (arrays X and y) or, under any other name, from a CSV file with a header.
 
     label: the name of the CSV column that holds y; the last one unless given. columns: for prediction, read no label but
-    just these CSV columns, by name, or the first so many of them; in a `.npz` file y is then not needed.
-    Errors: OSError for a file that cannot be opened, ValueError naming the file, and the row and column of a cell that is
+    just these CSV columns, by name, or the first so many of them. An `.npz` file has no names: its columns are x0, x1, ...
+    in their order, and for prediction there must be as many as asked for.
+    Errors: OSError for a file that cannot be opened, ValueError naming the file, and the line and column of a cell that is
     not 0 or 1.
     """
     if str(path).endswith(".npz"):
-        require(label is None, "label", "nothing with an .npz file, whose labels are the array y", label)
+        _need(label is None, "label", "none with an .npz file, whose labels are the array y", repr(label))
         return _read_npz(path, columns)
-    header, rows = _read_csv(path)
+    rows = _rows(path)
+    header = _header(path, next(rows, (1, []))[1])
     if columns is None:
-        label = header[-1] if label is None else label
-        require(label in header, f"{path}: label", "a column: " + ", ".join(header), label)
+        label = next(reversed(header)) if label is None else label
+        _need(label in header, "label", f"a column of {path} ({_some(header)})", repr(label))
         columns = [name for name in header if name != label]
-        require(columns, path, "at least one column beside the label", ", ".join(header))
-    if isinstance(columns, int):
-        require(columns <= len(header), path, f"at least {columns} columns", len(header))
-        columns = header[:columns]
+        _need(columns, path, "at least one column beside the label", _some(header))
+    elif isinstance(columns, int):
+        _need(columns <= len(header), path, f"at least {columns} columns", len(header))
+        columns = list(header)[:columns]
     missing = [name for name in columns if name not in header]
-    require(not missing, path, "the columns of the model", "none named " + ", ".join(missing))
-    cells = _bits_of(path, header, rows, [*columns, *([label] if label else [])])
+    _need(not missing, path, "the columns of the model", f"none named {_some(missing)}")
+    cells = _bits_of(path, header, rows, [*columns, *([] if label is None else [label])])
     X = np.ascontiguousarray(cells[:, :len(columns)])
-    return Table(X, tuple(columns), cells[:, -1].copy() if label else None, label)
+    return Table(X, tuple(columns), None if label is None else cells[:, -1].copy(), label)
 
 
-def _read_csv(path):
-    """The header and the rows of a CSV file, as text."""
+def _need(condition, where, expected, got):
+    """What checks.require does, with words for what came."""
+    if not condition:
+        raise ValueError(f"{where}: expected {expected}, got {got}")
+
+
+def _some(names, most=8):
+    """Names for a message, the first few of many."""
+    return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _rows(path):
+    """Yield (line number, cells) of a CSV file, blank lines left out."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: expected a CSV file in UTF-8, got {error}") from None
-    require(len(rows) >= 2, path, "a header and at least one row", f"{len(rows)} rows")
-    header = [name.strip() for name in rows[0]]
-    require(len(set(header)) == len(header) and all(header), path, "a header of distinct column names", ", ".join(header))
-    require(not set(header) <= {"0", "1"}, path, "a header of column names", "bits in the first row")
-    return header, rows[1:]
+
+
+def _header(path, row):
+    """The columns of a first row, {name: position}: a name for each, none twice, not all of them bits."""
+    names = [" ".join(cell.split()) for cell in row]
+    _need(names, path, "a header and at least one row", "an empty file")
+    _need(not set(names) <= {"0", "1"}, path, "column names in the first line", "bits")
+    header = {}
+    for j, name in enumerate(names):
+        _need(name, path, "a name for every column", f"none for column {j + 1}")
+        _need(name not in header, path, "no column name twice", repr(name))
+        header[name] = j
+    return header
 
 
 def _bits_of(path, header, rows, columns):
-    """The named columns as uint8, or an error that names the first cell that is not a bit."""
-    where = [header.index(name) for name in columns]
-    value = {"0": 0, "1": 1}
-    cells = np.empty((len(rows), len(columns)), np.uint8)
-    for i, row in enumerate(rows):
-        require(len(row) == len(header), f"{path}: row {i + 1}", f"{len(header)} cells", len(row))
+    """The named columns as uint8 (rows, columns), or an error that names the first cell that is not a bit."""
+    where = [header[name] for name in columns]
+    value, cells = {"0": 0, "1": 1}, bytearray()
+    for line, row in rows:
+        _need(len(row) == len(header), f"{path}: line {line}", f"{len(header)} cells", len(row))
         try:
-            cells[i] = [value[row[j].strip()] for j in where]
+            cells.extend([value[row[j].strip()] for j in where])
         except KeyError:
-            j = next(j for j in where if row[j].strip() not in value)
-            require(False, f"{path}: row {i + 1}, column {header[j]}", "0 or 1", row[j])
-    return cells
+            name = next(name for name in columns if row[header[name]].strip() not in value)
+            _need(False, f"{path}: line {line}, column {name}", "0 or 1", describe(row[header[name]]))
+    _need(cells, path, "a header and at least one row", "the header alone")
+    return np.frombuffer(cells, np.uint8).reshape(-1, len(where))
 
 
 def _read_npz(path, columns):
-    """X and y of an `.npz` file; the columns are named x0, x1, ..."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in ("X", "y")}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected an .npz file of plain arrays, got {error}") from None
-    for name in ("X", "y") if columns is None else ("X",):
-        require(name in arrays, path, f"an array {name}", ", ".join(arrays) or "neither X nor y")
+    """X and y of an `.npz` file, or X alone if columns says which are wanted."""
+    wanted = ("X", "y") if columns is None else ("X",)
+    with open(path, "rb") as file:
+        _need(zipfile.is_zipfile(file), path, "an .npz file", "another kind of file, or a damaged one")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                found = archive.files
+                arrays = {name: archive[name] for name in wanted if name in found}
+        except Exception as error:              # of a dozen kinds: NumPy, zipfile, zlib and struct read foreign bytes
+            raise ValueError(f"{path}: expected an .npz file of plain arrays, got {error}") from None
+    for name in wanted:
+        _need(name in arrays, path, f"an array {name}", _some(found) or "none")
     X = bits(f"{path}: X", arrays["X"])
+    _need(X.size, f"{path}: X", "at least one row and one column", describe(X))
     if columns is not None:
         shape(f"{path}: X", X, (None, columns if isinstance(columns, int) else len(columns)))
     names = tuple(f"x{t}" for t in range(X.shape[1]))
-    require(X.size, f"{path}: X", "at least one row and one column", X)
-    y = None if columns is not None else bits(f"{path}: y", arrays["y"], ndim=1)
-    if y is not None:
-        shape(f"{path}: y", y, (len(X),))
-    return Table(X, names, y, None if y is None else "y")
+    if columns is not None:
+        return Table(X, names, None, None)
+    y = bits(f"{path}: y", arrays["y"], ndim=1)
+    shape(f"{path}: y", y, (len(X),))
+    return Table(X, names, y, "y")
 
 
 def stratified_split(y, share, rng):
-    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each label."""
+    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each label, to the nearest row."""
     held = np.zeros(len(y), bool)
     for value in (0, 1):
         rows = np.flatnonzero(y == value)
