@@ -4,6 +4,7 @@ A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never
 dict {parameter name: set with .project}, for any model whose parameters are a dict of arrays.
 """
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,4 +39,46 @@ def project_params(params, constraints):
 def fixed_point_residual(params, grads, constraints, lr=1.0):
     """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  zero exactly at the stationary points."""
     moved = project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
-    return math.sqrt(math.fsum(float(np.sum((params[name] - moved[name]) ** 2)) for name in params)) / lr
+    step = {name: params[name] - moved[name] for name in params}
+    return math.sqrt(inner(step, step)) / lr
+
+
+class Iterate(NamedTuple):
+    """A point of projected_gradient: the parameters, f there, and the residual and length of the step that led to it."""
+    params: dict
+    value: float
+    residual: float
+    lr: float
+
+
+def projected_gradient(f, params, constraints, *, lr=1.0):
+    """Yield the iterates of projected gradient descent with backtracking:  x <- P(x - lr grad f(x)),  for ever.
+
+    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along s = x' - x, by the values
+    up to their rounding and by the gradients, which still tell where values no longer differ:
+
+        f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),        <grad f(x') - grad f(x), s> <= ||s||^2 / lr
+
+    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the gradient is L-Lipschitz; then
+    f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source: Beck and Teboulle 2009, section 4 (without momentum).
+    """
+    params = project_params(params, constraints)
+    value, grads = f(params)
+    while True:
+        slack, grow = 4 * np.finfo(np.float64).eps * abs(value), 1.1
+        while True:
+            moved = project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
+            step = {name: moved[name] - params[name] for name in params}
+            square, slope = inner(step, step), inner(grads, step)
+            new_value, new_grads = f(moved)
+            bend = inner(new_grads, step) - slope
+            if new_value <= value + slope + square / (2 * lr) + slack and bend <= square / lr:
+                break
+            lr, grow = lr / 2, 1.0
+        yield Iterate(moved, new_value, math.sqrt(square) / lr, lr)
+        params, value, grads, lr = moved, new_value, new_grads, lr * grow
+
+
+def inner(a, b):
+    """The inner product of two dicts of arrays with the same keys."""
+    return math.fsum(float(np.sum(a[name] * b[name])) for name in a)
