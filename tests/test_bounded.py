@@ -1,0 +1,142 @@
+"""The search of the bounded class: always inside it, never worse by a step, and it learns."""
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from minitf.bounded import (RIDGE, STAGES, STEPS, attend, descend, direction, fit_bounded, longest_search, mean_loss, refine, refit,
+                            restarts_from)
+from minitf.losses import logistic, sigmoid
+from minitf.model import ModelConfig, forward
+from minitf.tasks import sample_task
+
+
+def sample(seed, kind="and", T=64, k=3, m=62, **options):
+    rng = np.random.default_rng(seed)
+    task = sample_task(rng, kind, T, k, **options)
+    return task, *task.sample(rng, m)
+
+
+def floats(X, y):
+    return X.astype(np.float32), y.astype(np.float64)
+
+
+def inside(heads, model):
+    slack = 1 + 1e-9
+    return (np.abs(heads.q.astype(np.longdouble)).sum(axis=1) <= model.radius * slack).all() and \
+        (np.abs(heads.w) <= model.bound * slack).all() and (np.abs(heads.c) <= model.bound * slack).all()
+
+
+@pytest.mark.parametrize("kind", ["and", "majority", "parity"])
+@pytest.mark.parametrize("radius, bound", [(None, None), (0.9, 0.7), (7.3, 2.1), (100.0, 1000.0)])
+def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):
+    _, X, y = sample(0, kind, T=24, m=40, noise=0.1)
+    model = ModelConfig.paper(24, radius=radius)
+    model = model if bound is None else ModelConfig(24, d=27, d_v=1, positions="onehot", radius=radius, bound=bound)
+    seen, touching = [], []
+
+    def report(loss, heads):
+        assert inside(heads, model) and np.isfinite(heads.loss).all() and loss == heads.loss.min()
+        seen.append(len(heads.q))
+        touching.append(np.abs(heads.q).sum(axis=1).max() > 0.999 * model.radius)
+
+    params = fit_bounded(X, y, model, 3, 1e-9, report)
+    assert np.abs(params["q"]).sum() <= model.radius * (1 + 1e-9) and {v.dtype for v in params.values()} == {np.dtype(float)}
+    assert len(seen) <= longest_search(3) and len(seen) > (STAGES + 4) * STEPS and (any(touching) or model.radius > 10)
+
+
+def test_a_descent_never_goes_up_and_reports_the_loss_of_its_heads():
+    _, X, y = sample(1)
+    model, (X, y) = ModelConfig.paper(64), floats(X, y)
+    sign, last, steps = np.array([1.0, -1.0]), np.inf, 0
+    for heads in descend(X, y, np.zeros((2, 64)), sign, model):
+        assert (heads.loss <= last).all() and (sign * heads.w >= 0).all()
+        last, steps = heads.loss, steps + 1
+        for q, w, c, loss in zip(*heads) if steps % 10 == 0 else ():
+            params = {"q": q[None], "w": np.array([w]), "c": np.array(c)}
+            exact = logistic(forward(params, X.astype(int), model)[0], y)[0].mean() + RIDGE / 2 * w ** 2
+            assert abs(loss - exact) <= 1e-5 * (1 + abs(w))                         # attention in float32
+    assert steps == STAGES * STEPS and last[0] < 0.02 < 0.1 < last[1]
+
+
+def test_refit_finds_the_best_readout():
+    rng = np.random.default_rng(2)
+    for bound in 3.0, 50.0:
+        r = rng.random((4, 40))
+        y = (rng.random(40) < sigmoid(9 * r[0] - 4)).astype(float)
+        sign = np.array([1.0, -1.0, 1.0, -1.0])
+        w, c, loss = refit(r, y, 4 * sign.clip(-bound / 4, bound / 4), np.zeros(4), sign, bound, steps=60)
+        for i in range(4):
+            side = (0, bound) if sign[i] > 0 else (-bound, 0)
+            best = minimize(lambda z: mean_loss(r[i:i + 1], y, z[:1], z[1:])[0], [sign[i], 0.0], bounds=[side, (-bound, bound)],
+                            method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10})
+            assert side[0] <= w[i] <= side[1] and abs(c[i]) <= bound
+            assert loss[i] <= best.fun + 1e-9
+
+
+def test_refit_survives_what_has_no_curvature():
+    for r, y in ((np.zeros((2, 5)), np.ones(5)), (np.ones((2, 5)), np.arange(5) % 2.0), (np.eye(2, 1), np.zeros(1))):
+        w, c, loss = refit(r, y, np.array([4.0, -4.0]), np.zeros(2), np.array([1.0, -1.0]), 48.0, steps=20)
+        assert np.isfinite([w, c, loss]).all() and (np.abs(c) <= 48).all() and (loss <= mean_loss(r, y, np.array([4.0, -4.0]), np.zeros(2))).all()
+
+
+def test_euclidean_steps_follow_the_gradient_and_mirror_steps_its_strong_half():
+    _, X, y = sample(3, T=12, m=30)
+    X, y = floats(X, y)
+    rng = np.random.default_rng(3)
+    q = rng.standard_normal((1, 12))
+    w, c = np.array([3.0]), np.array([-1.0])
+    a, r = attend(q, X)
+    gradient = ((sigmoid(w[:, None] * r + c) - y) / y.size * w[:, None]) @ X
+    step = direction(a, gradient, True, mirror=False)
+    for t in range(12):
+        h = 1e-2 * np.eye(12)[t]
+        rise, fall = (mean_loss(attend(q + e, X.astype(np.float64))[1], y, w, c)[0] for e in (h, -h))
+        slope = (rise - fall) / 2e-2
+        if t == 0:
+            size = -slope / step[0, 0]
+        assert size > 0 and abs(slope + size * step[0, t]) <= 1e-3 * size
+    mirror, allowed = direction(a, gradient, True, mirror=True), np.arange(12) % 2 == 0
+    natural = ((a * gradient).sum() - gradient)[0]
+    assert ((mirror[0] > 0) == (natural > np.abs(natural).max() / 2)).all() and mirror.min() >= 0 and mirror.max() <= 1
+    assert not direction(a, gradient, allowed, mirror=False)[0, ~allowed].any()
+
+
+def test_restarts_forbid_one_strong_position_each_and_refining_keeps_the_strong_half():
+    _, X, y = sample(4, T=20, m=25)
+    model, (X, y) = ModelConfig.paper(20), floats(X, y)
+    q = np.zeros((1, 20))
+    q[0, [2, 5, 7, 11]] = [4, 3, 1, -2]
+    head = {"q": q, "w": np.array([5.0]), "c": np.array(-2.0)}
+    for heads in restarts_from(head, X, y, model):
+        assert heads.q.shape == (3, 20) and inside(heads, model)
+        assert heads.q[0, 2] == heads.q[1, 5] == heads.q[2, 7] == 0
+    for heads in refine(head, X, y, model):
+        assert set(np.flatnonzero(heads.q)) <= {2, 5}
+
+
+@pytest.mark.parametrize("kind", ["and", "or", "majority"])
+@pytest.mark.parametrize("seed", range(4))
+def test_learns(kind, seed):
+    task, X, y = sample(seed, kind)
+    model = ModelConfig.paper(64)
+    params = fit_bounded(X, y, model, 8, 0.02, lambda loss, heads: None)
+    X_test, y_test = task.sample(np.random.default_rng(seed + 100), 4000)
+    assert sorted(np.argsort(-params["q"][0])[:3]) == list(task.support)
+    assert ((forward(params, X_test, model)[0] > 0) == y_test).all()
+
+
+@pytest.mark.parametrize("kind", ["and", "majority"])
+def test_negated_labels_give_the_negated_head(kind):
+    task, X, y = sample(5, kind)
+    model = ModelConfig.paper(64)
+    one, two = (fit_bounded(X, labels, model, 8, 0.02, lambda loss, heads: None) for labels in (y, 1 - y))
+    assert one["w"][0] > 0 > two["w"][0] and one["c"] < 0 < two["c"]
+    new = task.sample(np.random.default_rng(6), 2000)[0]
+    assert np.array_equal(forward(one, new, model)[0] > 0, forward(two, new, model)[0] < 0)
+
+
+def test_only_the_bounded_class_with_one_head():
+    X, y = np.zeros((3, 4), np.uint8), np.zeros(3, np.uint8)
+    for model in ModelConfig.paper(4, H=2), ModelConfig(4):
+        with pytest.raises(ValueError, match="^model: expected the bounded class"):
+            fit_bounded(X, y, model, 1, 0.1, lambda loss, heads: None)
