@@ -8,8 +8,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "minitf"
 LEVEL = {
     "checks": 0,
     "params": 1, "norms": 1, "tasks": 1,
-    "projections": 2, "identify": 2,
-    "ops": 3, "optim": 3,
+    "thresholds": 2, "identify": 2,
+    "projections": 3, "ops": 3, "optim": 3,
     "losses": 4, "attention": 4,
     "bits": 5,
     "model": 6,

@@ -1,15 +1,13 @@
 """Every op of the table against its scalar-loop twin and the laws that all ops share; then what is special to each."""
 import ast
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-import minitf.attention
-import minitf.losses
-import minitf.ops
-from minitf.ops import embed, gelu, layer_norm, linear, relu, sigmoid, softmax, softmax_pullback, unit_ball
+from minitf.ops import cap, embed, gelu, layer_norm, linear, relu, sigmoid, softmax, softmax_pullback, unit_ball
 from minitf.trust import oracles
 from minitf.trust.cases import CASES
 from minitf.trust.verify import check_pullback
@@ -26,14 +24,14 @@ def close(x, y, tol=1e-12):
     return x.shape == y.shape and np.linalg.norm(x - y) <= tol * np.linalg.norm(y)
 
 
-@pytest.mark.parametrize("module", [minitf.ops, minitf.losses, minitf.attention], ids=lambda module: module.__name__)
-def test_every_op_is_in_the_table(module):
+@pytest.mark.parametrize("name", ["ops", "losses", "attention"])
+def test_every_op_is_in_the_table(name):
     """An op is a function that returns an output and a function of its own."""
     def is_op(f):
         local = {inner.name for inner in f.body if isinstance(inner, ast.FunctionDef)}
         pairs = [r.value.elts for r in f.body if isinstance(r, ast.Return) and isinstance(r.value, ast.Tuple)]
         return any(isinstance(last, ast.Lambda) or getattr(last, "id", None) in local for *_, last in pairs)
-    functions = [f for f in ast.parse(Path(module.__file__).read_text()).body if isinstance(f, ast.FunctionDef)]
+    functions = [f for f in ast.parse(Path(importlib.import_module(f"minitf.{name}").__file__).read_text()).body if isinstance(f, ast.FunctionDef)]
     ops = {f.name for f in functions if is_op(f)}
     assert ops and ops <= {case.op.__name__ for case in CASES}
 
@@ -222,7 +220,7 @@ def test_nothing_in_nothing_out(op, shapes):
     (lambda: layer_norm(np.ones((2, 3)), np.ones(3), np.ones(3), eps=-1e-5), "eps", ValueError),
     (lambda: layer_norm(np.ones((2, 0)), np.ones(0), np.ones(0)), "x", ValueError),
     (lambda: unit_ball(np.float64(1)), "x", ValueError),
-    (lambda: minitf.ops.cap(np.ones(2), 0.0), "softcap", ValueError),
+    (lambda: cap(np.ones(2), 0.0), "softcap", ValueError),
 ])
 def test_bad_arguments_are_named(call, name, error):
     with pytest.raises(error, match=f"^{name}: expected .*, got "):

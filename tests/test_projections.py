@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from minitf import projections
+from minitf import projections, thresholds
 from minitf.norms import KINDS
 from minitf.projections import Ball, Intersection, Simplex, project
 
@@ -319,14 +319,14 @@ def exact_ties(top, rest, n, r):
 
 def test_no_input_needs_more_than_a_few_newton_steps(monkeypatch):
     steps = []
-    newton = projections.newton
+    newton = thresholds.newton
 
     def counting(parts, *rest):
         calls = []
         steps.append(calls)
         return newton(lambda *theta: (calls.append(0), parts(*theta))[1], *rest)
 
-    monkeypatch.setattr(projections, "newton", counting)
+    monkeypatch.setattr(thresholds, "newton", counting)
     rng = np.random.default_rng(1)
     for x in (rng.standard_normal(20000), rng.standard_cauchy(20000), np.exp(rng.uniform(-300, 0, 20000)),
               1 - np.exp(rng.uniform(-36, 0, 20000)), 2.0 ** -np.arange(1000), np.sort(rng.standard_normal(20000)),
