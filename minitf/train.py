@@ -49,9 +49,11 @@ class TrainConfig:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         integer("restarts", self.restarts, 0)
-        for name in ("lr", "radius", "tol"):
+        for name in ("radius", "tol"):
             if getattr(self, name) is not None:
                 real(name, getattr(self, name), "a number > 0", lambda v: v > 0)
+        if self.lr is not None:
+            real("lr", self.lr, "a finite number > 0", lambda v: 0 < v < math.inf)
         if self.weight_decay is not None:
             real("weight_decay", self.weight_decay, "a finite number >= 0", lambda v: 0 <= v < math.inf)
 
@@ -150,6 +152,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
     require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
     require(model.V == 2, "model", "V = 2: fit learns from bits", model)
     examples(X, y, model.T)
+    require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
     model = model if train.radius is None else replace(model, radius=train.radius)
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     if params is not None:
