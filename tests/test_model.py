@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf.model import ModelConfig, attention_of, constraints, forward, init_params, readout, shapes
+from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, readout, shapes
 from minitf.projections import Ball
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
@@ -173,6 +173,16 @@ def test_attention_of_is_the_softmax_over_explicit_tokens(rng, model):
         got = attention_of(params, X, model)
         assert got.shape == want.shape and np.abs(got - want).max() <= 1e-12 * spread
         assert (got >= 0).all() and (got.sum(axis=1) <= 1 + 1e-12).all()
+
+
+def test_shares_of_heads(rng):
+    """Of three heads on bits 0, 1 and 2 the readout takes 3, -1 and 0 times the bit; the last is the same in every example."""
+    model = ModelConfig(4, H=3, d=7, d_v=1, heads="concat", positions="onehot")
+    params = {"q": 60 * np.eye(4)[:3], "w": np.array([3.0, -1.0, 0.0]), "c": np.array(5.0)}
+    X = np.array([[0, 0, 0, 1], [0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1]])
+    assert np.allclose(head_shares(params, X, model), [0.75, 0.25, 0], atol=1e-12)
+    assert np.allclose(head_shares(params | {"q": 60 * np.eye(4)[[0, 3, 2]]}, X, model), [1, 0, 0], atol=1e-12)
+    assert np.allclose(head_shares(params | {"w": np.zeros(3)}, X, model), 1 / 3)
 
 
 @every_preset
