@@ -157,7 +157,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     if params is not None:
         same_shapes("params", params, shapes(model))
-        params = project_params({name: floats(name, params[name], finite=True) for name in shapes(model)}, constraints(model))
+        params = {name: floats(name, params[name], finite=True) for name in shapes(model)}
     history = {"step": [], "loss": []}
 
     def report(loss, params):

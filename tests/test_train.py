@@ -132,8 +132,9 @@ def test_same_seed_same_bits_and_arguments_are_left_alone(model, train):
     assert one.history["loss"].tobytes() == two.history["loss"].tobytes()
     assert {value.dtype for value in one.params.values()} == {np.dtype(float)}
     if model is SMALL:
-        other = fit(X, y, model, np.random.default_rng(6), train=train)
+        other, fixed, again = (fit(X, y, model, rng, train=train) for rng in (np.random.default_rng(6), None, None))
         assert not np.array_equal(one.params["q"], other.params["q"])
+        assert np.array_equal(fixed.params["q"], again.params["q"])
 
 
 @pytest.mark.parametrize("model", [None, SMALL])
@@ -261,6 +262,8 @@ def test_a_file_brings_everything_back_bit_for_bit(tmp_path, model):
     lambda arrays, header: arrays.update({"params/w": np.array([np.nan])}),
     lambda arrays, header: arrays.update({"params/c": np.array("0")}),
     lambda arrays, header: arrays.update({"weights": np.full((1, 6), np.inf)}),
+    lambda arrays, header: arrays.update({"weights": np.zeros((1, 5))}),
+    lambda arrays, header: arrays.update({"shares": np.zeros(2)}),
     lambda arrays, header: arrays.update({"frequency": np.zeros(5)}),
     lambda arrays, header: arrays.update({"params/q": arrays["params/q"] + 0j}),
     lambda arrays, header: arrays.update({"extra": np.zeros(5)}),
