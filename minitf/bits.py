@@ -26,8 +26,8 @@ def one_hot(X, V, dtype):
 def mean_bit(A, X):
     """Average the bits of every example with each head's weights:  r = X A^T,   dA = dr^T X.
 
-    A (H, T), X (m, T) of 0 and 1 -> r (m, H). pullback(dr) -> dA. The whole head where neither the scores nor the values
-    other than the bit itself depend on the content.
+    A (H, T), X (m, T) of 0 and 1 -> r (m, H). pullback(dr) -> dA. The whole head where the scores do not depend
+    on the content and the value is the bit.
     """
     A = floats("A", A, ndim=2)
     shape("X", X, (None, A.shape[1]))
@@ -50,10 +50,10 @@ def cls_head(s, v, s_cls, v_cls, X, rows=None):
 
     s (H, V, T), v (H, V, T, dv), s_cls (H,), v_cls (H, dv): tables of scores and values. X (m, T) symbols 0..V-1;
     rows = one_hot(X, V, dtype) may be handed in when it is at hand. pullback(dout) -> ds, dv, ds_cls, dv_cls.
-    An example whose tokens all score so far below c that Z < sqrt(smallest float) takes the plain path, same numbers: so
-    every weight that matters to Z is kept in full, and 1/Z stays in range. s - c is rounded once, as any score is: the
-    error of a weight is at most |s - c| <= 354 (44 in float32) times the last digit.
-    Cost: 4 m V T H (dv + 1) flops forward and backward. Source: theory of the [CLS] head; exp(score) is a table look-up.
+    An example whose tokens all score so far below c that Z < sqrt(smallest float) takes the plain path, same numbers:
+    so every weight that matters to Z is kept in full, and 1/Z stays in range. s - c is rounded once, as any score is:
+    the error of a weight is at most |s - c| <= 354 (44 in float32) times the last digit.
+    Cost: 4 m V T H (dv + 1) flops forward and backward. Why: exp of a score is a table look-up.
     """
     s, v = floats("s", s, ndim=3), floats("v", v, ndim=4)
     s_cls, v_cls = floats("s_cls", s_cls), floats("v_cls", v_cls)
@@ -99,7 +99,7 @@ def _undo(w, v, dtable):
 
 
 def _plain(s, v, s_cls, v_cls, rows):
-    """The same head by ordinary attention: a query an example, a key a table entry, masked to the tokens it has; d = 1."""
+    """The same head by ordinary attention: a query an example, a key a table entry, masked to its tokens; d = 1."""
     H, V, T, dv = v.shape
     keys = np.concatenate([s_cls[:, None], s.reshape(H, V * T)], axis=1)[..., None]
     values = np.concatenate([v_cls[:, None], v.reshape(H, V * T, dv)], axis=1)

@@ -4,10 +4,10 @@ One head over bits: a = softmax(0, q), r_i = sum_t a_t X_it, logit = w r + c. A 
 attention (`descend`), for either sign of w, and then restarts that each forbid one position of the best head so far
 (`restarts_from`): a wrong position is replaced where the gradient, not an enumeration, says that another fits better.
 
-Why mirror steps first: the Euclidean gradient in q carries a factor a_t ~ 1/T and softmax lets the first coordinate that
-grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together; the Euclidean
-steps in the full ball then remove the rest. Why both signs: a wrong sign at the start locks onto noise. Why the ball
-grows: a small one holds many weak positions, so that the early choices are averages and not decisions.
+Why mirror steps first: the Euclidean gradient in q carries a factor a_t ~ 1/T and softmax lets the first coordinate
+that grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together; the
+Euclidean steps in the full ball then remove the rest. Why both signs: a wrong sign at the start locks onto noise. Why
+the ball grows: a small one holds many weak positions, so that the early choices are averages and not decisions.
 """
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ def mean_loss(r, y, w, c):
 def refit(r, y, w, c, sign, bound, steps=2):
     """Newton steps on (w, c) for fixed r (n, m), halved until the loss does not rise. Returns w, c, loss.
 
-    w is projected onto 0 <= sign w <= bound first; c takes the Newton step that belongs to the w then reached, so that it
+    w is projected onto 0 <= sign w <= bound first; c takes the Newton step that belongs to the w then reached, so it
     ends in its best place at a bound of w too, and is projected onto |c| <= bound.
     """
     low, high = np.where(sign > 0, 0, -bound), np.where(sign > 0, bound, 0)
@@ -74,7 +74,7 @@ def refit(r, y, w, c, sign, bound, steps=2):
 
 
 def direction(a, gradient, allowed, mirror):
-    """Unit-height step on q (n, T) from the gradient in a: mirror steps raise the strong half of it, Euclidean ones a * it."""
+    """Unit-height step on q (n, T) from the gradient in a: mirror steps raise its strong half, others a * it."""
     d = allowed * ((a * gradient).sum(axis=1, keepdims=True) - gradient)
     d = d if mirror else a * d
     d /= np.maximum(np.abs(d).max(axis=1, keepdims=True), np.finfo(d.dtype).tiny)
@@ -91,8 +91,8 @@ def attend(q, X):
 def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
     """Yield the n candidate heads after every step of a descent from q (n, T), the readout refitted at every step.
 
-    X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every iterate
-    lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. That is why q is float64: rounded to float32 it could leave.
+    X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every
+    iterate lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64: rounded to float32 it could leave.
     """
     n = len(q)
     q = Ball("l1", model.radius * first / STAGES, axes=1).project(q)
@@ -145,10 +145,11 @@ def fit_bounded(X, y, model, restarts, tol, report):
     """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
 
     X (m, T), y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help, or after
-    `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more than
-    log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step.
+    `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
+    than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step.
     """
-    require(model.positions == "onehot" and model.H == 1, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
+    bounded = model.positions == "onehot" and model.H == 1
+    require(bounded, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = X.astype(np.float32), y.astype(np.float64)
 
     def run(candidates):

@@ -29,7 +29,7 @@ def unflatten(vector, like):
 
 
 def same_shapes(name, params, shapes):
-    """Require params to hold just the named shapes, naming the first array that is missing, unknown or of another shape."""
+    """Require params to hold just the named shapes, naming the first that is missing, unknown or of another shape."""
     require(set(params) == set(shapes), name, "the arrays " + ", ".join(shapes), ", ".join(params))
     for key, shape in shapes.items():
         require(np.shape(params[key]) == tuple(shape), f"{name}[{key!r}]", f"shape {tuple(shape)}", params[key])
@@ -49,7 +49,7 @@ def check_writable(path):
 
 
 def write_whole(path, write):
-    """Call write(file) on a temporary file beside path, then rename it to path: whole or not at all, also when killed."""
+    """Call write(file) on a temporary file beside path, then rename it: whole or not at all, also when killed."""
     check_writable(path)
     path = os.path.realpath(path)                                   # a link stays, its target is replaced
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".minitf-", suffix=".part")
@@ -81,7 +81,7 @@ def load_arrays(path):
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(str(arrays.pop("header")))
             found = header["format"]
-        except Exception as error:              # of a dozen kinds: NumPy, zipfile, zlib, struct and json read foreign bytes
+        except Exception as error:              # of a dozen kinds: many parsers read foreign bytes here
             raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
     require(found == FORMAT, f"{path}: format version", str(FORMAT), found)
     return arrays, header

@@ -23,7 +23,7 @@ from minitf.trust.verify import check_pullback
 
 NAMES = "out", "ds", "dv", "ds_cls", "dv_cls"
 SPREADS = [0, 5, 20, 50, 100, 1000, 10000]
-TOL = {np.float64: 1e-12, np.float32: 64 * 2.0 ** -23}      # a weight exp(s - c), s - c > -44, has up to 22 + 4 digits' units
+TOL = {np.float64: 1e-12, np.float32: 64 * 2.0 ** -23}      # rounding s - c > -44 alone costs 22 units
 
 
 def draw(rng, H, V, T, dv, m, spread, pattern, dtype=np.float64):
@@ -70,7 +70,8 @@ def gathered(args, X, dout):
     out, back = attention(np.ones((m, H, 1, 1)), keys, values, scale=1.0)
     _, dk, dvalues = back(dout[:, :, None])
     (ds, ds_cls), (dv_, dv_cls) = to_tables(dk[..., 0]), to_tables(dvalues)
-    a = attention(np.ones((m, H, 1, 1)), keys, np.broadcast_to(np.eye(T + 1), (m, H, T + 1, T + 1)), scale=1.0)[0][:, :, 0]
+    a = attention(np.ones((m, H, 1, 1)), keys, np.broadcast_to(np.eye(T + 1), (m, H, T + 1, T + 1)),
+                  scale=1.0)[0][:, :, 0]
     size = np.einsum("iht,ihtd->ihd", a, np.abs(values))
     term = a * np.einsum("ihd,ihtd->iht", np.abs(dout), np.abs(values) + size[:, :, None])
     (s_scale, s_cls_scale), (v_scale, v_cls_scale) = to_tables(term), to_tables(a[..., None] * np.abs(dout)[:, :, None])
@@ -83,7 +84,8 @@ def fifty_digits(args, X, dout):
     m, (H, _, T, dv) = len(X), v.shape
     with mpmath.workdps(50):
         zero = mpmath.mpf(0)
-        out, *grads = (np.full(shape, zero, object) for shape in ((m, H, dv), s.shape, v.shape, s_cls.shape, v_cls.shape))
+        out, *grads = (np.full(shape, zero, object) for shape in
+                      ((m, H, dv), s.shape, v.shape, s_cls.shape, v_cls.shape))
         ds, dv_, ds_cls, dv_cls = grads
         for i, h in itertools.product(range(m), range(H)):
             keys = [((h,), s_cls, v_cls, ds_cls, dv_cls)] + [((h, int(X[i, t]), t), s, v, ds, dv_) for t in range(T)]
@@ -133,7 +135,8 @@ def test_equals_attention_over_the_tokens(spread, pattern, dtype):
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2 ** 32), H=st.integers(1, 4), V=st.integers(2, 5), T=st.integers(1, 20), dv=st.integers(1, 4),
+@given(seed=st.integers(0, 2 ** 32), H=st.integers(1, 4), V=st.integers(2, 5), T=st.integers(1, 20),
+       dv=st.integers(1, 4),
        m=st.integers(0, 9), spread=st.floats(0, 2000), pattern=st.sampled_from(["content", "position", "both", "far"]),
        dtype=st.sampled_from([np.float64, np.float32]))
 def test_equals_attention_over_the_tokens_everywhere(seed, H, V, T, dv, m, spread, pattern, dtype):
@@ -148,7 +151,8 @@ def test_equals_fifty_digits(spread, pattern):
     for V, T in (2, 1), (2, 8), (3, 4):
         args, X, dout = draw(np.random.default_rng(spread + T), 2, V, T, 2, 6, spread, pattern)
         _, scales = gathered(args, X, dout)
-        error = worst(run(cls_head, args, X, dout), fifty_digits(args, X, dout), scales, np.sqrt(np.finfo(np.float64).tiny))
+        error = worst(run(cls_head, args, X, dout), fifty_digits(args, X, dout), scales,
+                      np.sqrt(np.finfo(np.float64).tiny))
         assert max(error.values()) <= TOL[np.float64], (V, T, error)
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from minitf.bounded import (RIDGE, STAGES, STEPS, attend, descend, direction, fit_bounded, longest_search, mean_loss, refine, refit,
-                            restarts_from)
+from minitf.bounded import (RIDGE, STAGES, STEPS, attend, descend, direction, fit_bounded, longest_search, mean_loss,
+                            refine, refit, restarts_from)
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, forward
 from minitf.tasks import sample_task
@@ -40,7 +40,8 @@ def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):
         touching.append(np.abs(heads.q).sum(axis=1).max() > 0.999 * model.radius)
 
     params = fit_bounded(X, y, model, 3, 1e-9, report)
-    assert np.abs(params["q"]).sum() <= model.radius * (1 + 1e-9) and {v.dtype for v in params.values()} == {np.dtype(float)}
+    assert np.abs(params["q"]).sum() <= model.radius * (1 + 1e-9)
+    assert {v.dtype for v in params.values()} == {np.dtype(float)}
     assert len(seen) <= longest_search(3) and len(seen) > (STAGES + 4) * STEPS and (any(touching) or model.radius > 10)
 
 
@@ -67,7 +68,8 @@ def test_refit_finds_the_best_readout():
         w, c, loss = refit(r, y, 4 * sign.clip(-bound / 4, bound / 4), np.zeros(4), sign, bound, steps=60)
         for i in range(4):
             side = (0, bound) if sign[i] > 0 else (-bound, 0)
-            best = minimize(lambda z: mean_loss(r[i:i + 1], y, z[:1], z[1:])[0], [sign[i], 0.0], bounds=[side, (-bound, bound)],
+            best = minimize(lambda z: mean_loss(r[i:i + 1], y, z[:1], z[1:])[0], [sign[i], 0.0],
+                            bounds=[side, (-bound, bound)],
                             method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10})
             assert side[0] <= w[i] <= side[1] and abs(c[i]) <= bound
             assert loss[i] <= best.fun + 1e-9
@@ -76,7 +78,8 @@ def test_refit_finds_the_best_readout():
 def test_refit_survives_what_has_no_curvature():
     for r, y in ((np.zeros((2, 5)), np.ones(5)), (np.ones((2, 5)), np.arange(5) % 2.0), (np.eye(2, 1), np.zeros(1))):
         w, c, loss = refit(r, y, np.array([4.0, -4.0]), np.zeros(2), np.array([1.0, -1.0]), 48.0, steps=20)
-        assert np.isfinite([w, c, loss]).all() and (np.abs(c) <= 48).all() and (loss <= mean_loss(r, y, np.array([4.0, -4.0]), np.zeros(2))).all()
+        assert np.isfinite([w, c, loss]).all() and (np.abs(c) <= 48).all()
+        assert (loss <= mean_loss(r, y, np.array([4.0, -4.0]), np.zeros(2))).all()
 
 
 def test_euclidean_steps_follow_the_gradient_and_mirror_steps_its_strong_half():

@@ -50,17 +50,21 @@ def adam(x, gradients, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0
 
 
 @pytest.mark.parametrize("step, twin, options", [
-    (gradient_step, heavy_ball, {"lr": 0.3}), (gradient_step, heavy_ball, {"lr": 0.3, "momentum": 0.9}), (adam_step, adam, {}),
-    (adam_step, adam, {"lr": 0.1, "weight_decay": 0.2}), (adam_step, adam, {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 0.1})])
+    (gradient_step, heavy_ball, {"lr": 0.3}), (gradient_step, heavy_ball, {"lr": 0.3, "momentum": 0.9}),
+    (adam_step, adam, {}),
+    (adam_step, adam, {"lr": 0.1, "weight_decay": 0.2}),
+    (adam_step, adam, {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 0.1})])
 def test_steps_equal_loops_over_numbers(rng, step, twin, options):
-    x, gradients = rng.standard_normal((2, 3)), rng.standard_normal((12, 2, 3)) * 10.0 ** rng.integers(-4, 4, (12, 1, 1))
+    x = rng.standard_normal((2, 3))
+    gradients = rng.standard_normal((12, 2, 3)) * 10.0 ** rng.integers(-4, 4, (12, 1, 1))
     path = run(step, x, list(gradients), **options)
     for i in np.ndindex(x.shape):
         want = twin(float(x[i]), [float(g[i]) for g in gradients], **options)
         assert np.allclose([y[i] for y in path], want, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("step, options", [(gradient_step, {"lr": 0.1, "momentum": 0.9}), (adam_step, {"weight_decay": 0.1})])
+@pytest.mark.parametrize("step, options", [(gradient_step, {"lr": 0.1, "momentum": 0.9}),
+                                         (adam_step, {"weight_decay": 0.1})])
 def test_steps_are_pure_and_keep_the_dtype(rng, step, options):
     x, g = rng.standard_normal((2, 5)).astype(np.float32)
     one, state = step(x, g, None, **options)
@@ -114,7 +118,7 @@ def test_residual_is_zero_at_stationary_points_alone(rng, kind):
         assert residual(best, lr) <= 1e-12 * np.linalg.norm(target) / min(lr, 1)
         other = sets["x"].project(best["x"] + 0.1 * rng.standard_normal((4, 3)))
         assert residual({"x": other, "free": free}, lr) > 1e-3
-        assert np.isclose(residual({**best, "free": free + 1}, lr), math.sqrt(3), rtol=1e-9)      # unconstrained: the norm of the gradient
+        assert np.isclose(residual({**best, "free": free + 1}, lr), math.sqrt(3), rtol=1e-9)   # ||(1, 1, 1)||
 
 
 def test_residual_sees_an_optimum_at_a_corner():

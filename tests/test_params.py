@@ -7,9 +7,11 @@ import stat
 import numpy as np
 import pytest
 
-from minitf.params import FORMAT, VERSION, check_writable, flatten, load_arrays, same_shapes, save_arrays, unflatten, write_whole
+from minitf.params import FORMAT, VERSION, check_writable, flatten, load_arrays, same_shapes, save_arrays, \
+    unflatten, write_whole
 
-ARRAYS = {"0/W": np.arange(6.0).reshape(2, 3) / 7, "c": np.array(0.1), "q": np.zeros((3, 0)), "w": np.ones(2, np.float32)}
+ARRAYS = {"0/W": np.arange(6.0).reshape(2, 3) / 7, "c": np.array(0.1), "q": np.zeros((3, 0)),
+          "w": np.ones(2, np.float32)}
 
 
 def test_flatten_and_unflatten_are_inverse():
@@ -18,7 +20,8 @@ def test_flatten_and_unflatten_are_inverse():
     assert vector.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
     again = unflatten(vector, params)
     assert list(again) == list(params)
-    assert all(again[name].shape == value.shape and np.array_equal(again[name], value) for name, value in params.items())
+    assert all(again[name].shape == value.shape and
+               np.array_equal(again[name], value) for name, value in params.items())
     vector[:] = 0
     assert params["w"][0] == 8 and again["w"][0] == 0               # flatten copies, unflatten does not
     assert flatten({"w": np.ones(2, np.float32)}).dtype == np.float32
@@ -33,7 +36,7 @@ def test_same_shapes_names_what_differs():
         same_shapes("params", {"W": np.zeros((2, 3))}, shapes)
     with pytest.raises(ValueError, match="^params: expected the arrays W, c, got 'W, c, d'$"):
         same_shapes("params", {"W": np.zeros((2, 3)), "c": 0, "d": 0}, shapes)
-    with pytest.raises(ValueError, match=r"^params\['W'\]: expected shape \(2, 3\), got float64 array of shape \(3, 2\)$"):
+    with pytest.raises(ValueError, match=r"^params\['W'\]: expected shape \(2, 3\), got .* of shape \(3, 2\)$"):
         same_shapes("params", {"W": np.zeros((3, 2)), "c": 0}, shapes)
 
 
@@ -47,7 +50,7 @@ def test_arrays_and_header_come_back_bit_for_bit(tmp_path):
         assert (arrays[name].dtype, arrays[name].shape) == (value.dtype, value.shape)
         assert arrays[name].tobytes() == value.tobytes()
     save_arrays(path, ARRAYS, **{**header, "format": 99, "version": "0"})
-    assert load_arrays(path)[1] == header                           # format and version are the writer's, not the caller's
+    assert load_arrays(path)[1] == header                           # the writer's format and version, not the caller's
     assert os.listdir(tmp_path) == ["model"]
 
 
@@ -122,7 +125,8 @@ def npy(array):
 
 
 @pytest.mark.parametrize("content", [
-    b"", b"no archive", b"PK\x03\x04 no archive", npy(np.zeros(3)), npy(np.array([None])), pickle.dumps({"header": 1}), npz(w=np.zeros(2)),
+    b"", b"no archive", b"PK\x03\x04 no archive", npy(np.zeros(3)), npy(np.array([None])), pickle.dumps({"header": 1}),
+    npz(w=np.zeros(2)),
     npz(header=np.array("no json")), npz(header=np.array("[]")), npz(header=np.array("{}")), npz(header=np.zeros(3)),
     npz(header=np.array('{"format": 1}'), w=np.array([None])), npz(header=np.array(f'{{"format": {FORMAT + 1}}}'))])
 def test_a_foreign_file_is_named(tmp_path, content):
@@ -145,7 +149,7 @@ def test_pickles_are_not_run(tmp_path):
 
 
 def test_a_damaged_file_is_named_or_read_unharmed(tmp_path):
-    """Cut, or with one bit flipped: what is read all the same has been cut by whole arrays or in a byte of no meaning."""
+    """Cut, or with one bit flipped: what is read all the same lacks whole arrays, or a byte of no meaning."""
     path = tmp_path / "model.npz"
     save_arrays(path, ARRAYS)
     whole = path.read_bytes()

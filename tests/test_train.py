@@ -40,7 +40,8 @@ def hand_built(kind):
     else:
         model = ModelConfig(6, H=2, d=9, d_v=1, d_o=2, heads="concat", activation="relu", positions="onehot")
         q[[0, 1], [1, 4]] = 60
-        params = {"q": q, "W_C": np.array([[1.0, -1.0], [-1.0, 1.0]]), "w": np.array([20.0, 20.0]), "c": np.array(-10.0)}
+        params = {"q": q, "W_C": np.array([[1.0, -1.0], [-1.0, 1.0]]), "w": np.array([20.0, 20.0]),
+                  "c": np.array(-10.0)}
     X = (np.arange(64)[:, None] >> np.arange(6)) & 1
     weights, shares = attention_of(params, X, model), head_shares(params, X, model)
     return Result(params, model, weights=weights, shares=shares, frequency=np.full(6, 0.5))
@@ -83,7 +84,8 @@ def test_never_sees_the_rule(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["adam", "pgd"])
-@pytest.mark.parametrize("model", [ModelConfig.scalar(16, H=2, d=8, d_o=6, radius=0.3), ModelConfig.paper(16, radius=1.1),
+@pytest.mark.parametrize("model", [ModelConfig.scalar(16, H=2, d=8, d_o=6, radius=0.3),
+                                   ModelConfig.paper(16, radius=1.1),
                                    ModelConfig.paper(16, H=2, radius=1.1)], ids=["scalar", "paper", "two heads"])
 def test_every_iterate_is_in_the_class(method, model):
     _, X, y = sample(1, T=16)
@@ -113,7 +115,8 @@ def test_radius_of_the_options_replaces_that_of_the_model():
         assert result.model.radius == 0.5 and np.abs(result.params["q"]).sum(axis=1).max() <= 0.5 * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("model, train", [(None, TrainConfig()), (SMALL, SHORT), (SMALL, TrainConfig("pgd", steps=30, restarts=0)),
+@pytest.mark.parametrize("model, train", [(None, TrainConfig()), (SMALL, SHORT),
+                                          (SMALL, TrainConfig("pgd", steps=30, restarts=0)),
                                           (ModelConfig.paper(16), TrainConfig("adam", steps=30, restarts=0))])
 def test_same_seed_same_bits_and_arguments_are_left_alone(model, train):
     _, X, y = sample(2, T=16)
@@ -153,7 +156,8 @@ def test_what_a_callback_raises_ends_the_training(model):
 
 
 @pytest.mark.parametrize("X, y", [
-    (np.eye(6), np.zeros(6)), (np.eye(6), np.ones(6)), (np.zeros((5, 3)), [0, 1, 0, 1, 1]), (np.ones((5, 3)), [0, 1, 0, 1, 1]),
+    (np.eye(6), np.zeros(6)), (np.eye(6), np.ones(6)), (np.zeros((5, 3)), [0, 1, 0, 1, 1]),
+    (np.ones((5, 3)), [0, 1, 0, 1, 1]),
     ([[0], [1], [1]], [0, 1, 1]), ([[1]], [1]), ([[0, 1, 1]], [0]), (np.repeat(np.eye(4), 2, axis=1), [1, 0, 0, 0])],
     ids=["all 0", "all 1", "no ones", "no zeros", "T=1", "T=m=1", "m=1", "twin columns"])
 @pytest.mark.parametrize("scalar", [False, True])
@@ -184,7 +188,7 @@ def test_negated_labels_negate_the_predictions():
 
 
 def test_a_memorising_model_is_doubted_and_a_true_one_is_not():
-    """24 heads that each read one bit make a linear model; of least norm through 15 examples it fits them, and no rule."""
+    """24 heads that each read one bit make a linear model; of least norm it fits 15 examples, and no rule."""
     rng = np.random.default_rng(0)
     X, fresh = rng.integers(0, 2, (15, 24)), rng.integers(0, 2, (2000, 24))
     y = X[:, 3]
@@ -233,7 +237,8 @@ def test_what_a_result_says_of_a_known_rule(kind):
 
 def test_result_refuses_what_it_cannot_use():
     result = hand_built("and")
-    for bad, error in ((np.zeros((2, 5), int), ValueError), (np.full((2, 6), 2), ValueError), (np.zeros(6, int), ValueError),
+    for bad, error in ((np.zeros((2, 5), int), ValueError), (np.full((2, 6), 2), ValueError),
+                       (np.zeros(6, int), ValueError),
                        (np.full((2, 6), 0.5), ValueError), (np.array([["a"] * 6]), TypeError)):
         with pytest.raises(error, match="^X: expected "):
             result.predict(bad)
@@ -249,7 +254,8 @@ def test_a_file_brings_everything_back_bit_for_bit(tmp_path, model):
     result.save(path, seed=7, names=["a", "b"])
     again = load(path)
     assert again.model == result.model and list(again.params) == list(result.params)
-    for one, two in ((result.weights, again.weights), (result.shares, again.shares), (result.frequency, again.frequency), (result.logits(X), again.logits(X)),
+    for one, two in ((result.weights, again.weights), (result.shares, again.shares),
+                     (result.frequency, again.frequency), (result.logits(X), again.logits(X)),
                      *((result.params[name], again.params[name]) for name in result.params)):
         assert (one.dtype, one.shape, one.tobytes()) == (two.dtype, two.shape, two.tobytes())
     assert again.header["seed"] == 7 and again.header["names"] == ["a", "b"] and again.header["format"] == 1
@@ -300,9 +306,12 @@ def test_a_foreign_or_truncated_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("bad, error", [
-    ({"method": "sgd"}, ValueError), ({"steps": 0}, ValueError), ({"steps": 1.5}, TypeError), ({"batch": 0}, ValueError),
-    ({"lr": 0}, ValueError), ({"lr": math.nan}, ValueError), ({"lr": math.inf}, ValueError), ({"weight_decay": -1}, ValueError),
-    ({"weight_decay": math.inf}, ValueError), ({"radius": 0}, ValueError), ({"restarts": -1}, ValueError), ({"tol": 0}, ValueError),
+    ({"method": "sgd"}, ValueError), ({"steps": 0}, ValueError), ({"steps": 1.5}, TypeError),
+    ({"batch": 0}, ValueError),
+    ({"lr": 0}, ValueError), ({"lr": math.nan}, ValueError), ({"lr": math.inf}, ValueError),
+    ({"weight_decay": -1}, ValueError),
+    ({"weight_decay": math.inf}, ValueError), ({"radius": 0}, ValueError), ({"restarts": -1}, ValueError),
+    ({"tol": 0}, ValueError),
     ({"tol": "0.1"}, TypeError)])
 def test_bad_options_are_named_in_one_line(bad, error):
     name = next(iter(bad))
@@ -316,7 +325,8 @@ def test_bad_arguments_are_named():
     X, y = np.eye(4, dtype=int), np.array([0, 1, 0, 1])
     wrong = init_params(np.random.default_rng(0), SMALL)
     for args, options, error, message in (
-            ((X + 1, y), {}, ValueError, "^X: "), ((X, y[1:]), {}, ValueError, "^y: "), ((X, y - 1), {}, ValueError, "^y: "),
+            ((X + 1, y), {}, ValueError, "^X: "), ((X, y[1:]), {}, ValueError, "^y: "),
+            ((X, y - 1), {}, ValueError, "^y: "),
             ((X[:0], y[:0]), {}, ValueError, "^X: "), ((X, y, ModelConfig.paper(5)), {}, ValueError, "^X: "),
             ((X, y, "paper"), {}, TypeError, "^model: "), ((X, y, ModelConfig(4, V=3)), {}, ValueError, "^model: "),
             ((X, y, None, 0), {}, TypeError, "^rng: "), ((X, y), {"params": wrong}, ValueError, "^params: "),
