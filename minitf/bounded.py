@@ -45,11 +45,8 @@ def mean_loss(r, y, w, c):
 
 
 def refit(r, y, w, c, sign, bound, steps=2):
-    """Newton steps on (w, c) for fixed r (n, m), halved until the loss does not rise. Returns w, c, loss.
-
-    w is projected onto 0 <= sign w <= bound first; c takes the Newton step that belongs to the w then reached, so it
-    ends in its best place at a bound of w too, and is projected onto |c| <= bound.
-    """
+    """Newton steps on (w, c) for fixed r (n, m), projected onto 0 <= sign w <= bound, |c| <= bound, and halved until
+    the loss does not rise. Returns w, c, loss. Where w is at its bound, c need not be the best that goes with it."""
     low, high = np.where(sign > 0, 0, -bound), np.where(sign > 0, bound, 0)
     loss = mean_loss(r, y, w, c)
     for _ in range(steps):
@@ -60,10 +57,10 @@ def refit(r, y, w, c, sign, bound, steps=2):
         hess_ww, hess_wc, hess_cc = (h * r * r).sum(axis=1) + RIDGE, (h * r).sum(axis=1), h.sum(axis=1) + RIDGE
         det = hess_ww * hess_cc - hess_wc * hess_wc
         step_w = (hess_cc * grad_w - hess_wc * grad_c) / det
+        step_c = (hess_ww * grad_c - hess_wc * grad_w) / det
         length = np.ones_like(w)
         for _ in range(6):
-            w_new = np.clip(w - length * step_w, low, high)
-            c_new = np.clip(c - (length * grad_c + hess_wc * (w_new - w)) / hess_cc, -bound, bound)
+            w_new, c_new = np.clip(w - length * step_w, low, high), np.clip(c - length * step_c, -bound, bound)
             loss_new = mean_loss(r, y, w_new, c_new)
             worse = loss_new > loss
             if not worse.any():
