@@ -1,46 +1,69 @@
-"""The command line: options in, a report or one JSON object out. Every number comes from the modules; no formula is here."""
+"""The command line: options in, a report or one JSON object out. No number is made here."""
 import contextlib
 import importlib
-import json
+import os
 import sys
 import time
 
 import click
 
+from minitf.checks import require
 from minitf.lab.datasets import read_table
-from minitf.lab.runs import MODELS, plan_table, plan_task
+from minitf.lab.runs import MODELS, as_json, plan_table, plan_task
 from minitf.params import VERSION, check_writable
 from minitf.tasks import KINDS
 from minitf.train import load, most_steps
 
 
-class BadInput(click.ClickException):
-    """Bad input: one line on stderr, exit code 2."""
-    exit_code = 2
+PATIENCE = 2.0          # seconds of training before a progress bar appears
+
+
+class Commands(click.Group):
+    """A group of commands that ends in the same way however it is called: see `main`."""
+
+    def main(self, *args, **options):
+        """Run the command line and exit: with the code that the command returned; with one line on stderr and 2 for bad
+        input, 130 for Ctrl-C."""
+        try:
+            sys.exit(super().main(*args, **options | {"prog_name": "minitf", "standalone_mode": False}) or 0)
+        except click.ClickException as error:
+            code, text = 2, f"Error: {error.format_message()}"
+        except MemoryError as error:
+            code, text = 2, f"Error: not enough memory: {error}"
+        except OSError as error:                # such as a full disk under stdout
+            code, text = 2, f"Error: {error}"
+        except (KeyboardInterrupt, click.Abort):
+            code, text = 130, "interrupted: nothing was written"
+        click.echo(" ".join(text.split()), err=True)
+        sys.exit(code)
 
 
 @contextlib.contextmanager
 def bad_input():
-    """Turn what the modules say of bad input into one line and exit code 2."""
+    """Turn what the modules say of bad input into one line and exit code 2; an argument is called by its option."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
-        text = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)
-        raise BadInput(" ".join(text.split())) from None
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        raise click.ClickException(text) from None
+    except (ValueError, TypeError) as error:
+        name, colon, rest = str(error).partition(": ")
+        options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
+        raise click.ClickException(options.get(name, name) + colon + rest) from None
 
 
 @contextlib.contextmanager
-def progress(length, patience=2.0):
-    """A callback for fit that shows a bar on stderr once training has taken `patience` seconds."""
+def progress(length):
+    """A callback for fit that shows a bar on stderr once training has taken PATIENCE seconds."""
     start, bar = time.monotonic(), None
 
     def callback(state):
         nonlocal bar
-        if bar is None and time.monotonic() - start > patience:
+        if bar is None and time.monotonic() - start > PATIENCE:
             bar = click.progressbar(length=length, label="training", file=sys.stderr, show_pos=True,
                                     item_show_func=lambda loss: "" if loss is None else f"loss {loss:.4f}")
-            bar.update(state.step, state.loss)
-        elif bar is not None and state.step % 20 == 0:
+            bar.start -= PATIENCE               # the estimate of the time to go counts from the first step
+        if bar is not None and (bar.pos == 0 or state.step % 20 == 0):
             bar.update(state.step - bar.pos, state.loss)
 
     try:
@@ -55,19 +78,37 @@ def need(module, package, extra):
     try:
         importlib.import_module(package)
     except ImportError:
-        raise BadInput(f"this needs {package}: pip install 'minitf-attention[{extra}]'") from None
+        raise click.ClickException(f"this needs {package}: pip install 'minitf-attention[{extra}]'") from None
     return importlib.import_module(module)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def check_outputs(data, save, plot):
+    """Refuse, before any work, an output that could not be written later or would replace another file of the run."""
+    for name, path in (("save", save), ("plot", plot)):
+        if path is not None:
+            require(path, name, "the name of a file", path)
+            check_writable(path)
+    files = [os.path.realpath(path) for path in (data, save, plot) if path is not None]
+    require(len(set(files)) == len(files), "save", "a file of its own for each of --data, --save and --plot", save)
+    if plot is not None:
+        canvas = need("matplotlib.backend_bases", "matplotlib", "plot").FigureCanvasBase
+        kind, kinds = os.path.splitext(plot)[1][1:].lower() or "png", canvas.get_supported_filetypes()
+        require(kind in kinds, "plot", "a file name ending in ." + ", .".join(sorted(kinds)), plot)
+
+
+@click.group(cls=Commands, invoke_without_command=True,
+             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, message="minitf %(version)s")
-def commands():
+@click.pass_context
+def commands(context):
     """Bounded-norm softmax attention and the sparse Boolean functions it learns.
 
     \b
     Example:
       minitf learn --k 2 --T 64
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @commands.command(epilog="""\b
@@ -81,110 +122,133 @@ Examples:
 @click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
 @click.option("--noise", type=float, help="Probability that a label of the sample is flipped.  [default: 0]")
 @click.option("--level", type=int, help="The least count of ones, for --task threshold.")
-@click.option("--table", help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta.  [default: random]")
-@click.option("--model", type=click.Choice(MODELS), help="The bounded class of the paper, or an unconstrained tf-scalar."
-              "  [default: paper for pgd, scalar for adam]")
+@click.option("--table", help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta."
+              "  [default: random]")
+@click.option("--model", type=click.Choice(MODELS),
+              help="The bounded class of the paper, or a tf-scalar.  [default: paper for pgd, scalar for adam]")
 @click.option("--method", type=click.Choice(["auto", "pgd", "adam"]), default="auto", show_default=True,
               help="Projected gradient descent, or Adam with projection.")
 @click.option("--heads", "H", type=int, help="Number of attention heads.  [default: 1 for paper, 16 for scalar]")
-@click.option("--radius", type=float, help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
-@click.option("--steps", type=int, help="Steps from the first start of the adam loop.  [default: 800]")
+@click.option("--radius", type=float,
+              help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
+@click.option("--steps", type=int,
+              help="Steps from the first start, with adam, model scalar or several heads.  [default: 800]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
 @click.option("--data", type=click.Path(), help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
 @click.option("--label", help="The label column of --data.  [default: the last]")
 @click.option("--holdout", type=float, help="The share of the rows of --data that is held out.  [default: 0.2]")
-@click.option("--redraw/--no-redraw", default=None, help="Draw the sample again until it determines the support.")
+@click.option("--redraw/--no-redraw", default=None,
+              help="Draw the sample again, at most 200 times, until it determines the support.")
 @click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
 @click.option("--plot", type=click.Path(), help="Draw attention and loss to this file (needs the plot extra).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
-def learn(data, label, save, plot, as_json, **options):
+@click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
+def learn(data, label, save, plot, json, **options):
     """Learn a sparse Boolean function from examples.
 
-    Draws a hidden k-subset of T bits and a rule on it, trains a softmax-attention head inside norm balls on m labelled
-    examples, and says what it learned. Exit code 0: learned, 1: not learned, 2: bad input.
+    Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside norm balls on m
+    labelled examples, and says what it learned. With --data, learns the labels of your own table instead.
+
+    Exit code 0: learned, 1: not learned, 2: bad input, 130: Ctrl-C.
     """
-    figures = need("minitf.lab.figures", "matplotlib", "plot") if plot else None
+    figures = None if plot is None else need("minitf.lab.figures", "matplotlib", "plot")
     options = {name: value for name, value in options.items() if value is not None}
     with bad_input():
-        for path in filter(None, (save, plot)):
-            check_writable(path)
-        plan = plan_table_of(data, label, options) if data is not None else plan_task_of(label, options)
+        check_outputs(data, save, plot)
+        plan = plan_task_of(label, options) if data is None else plan_table_of(data, label, options)
     with progress(most_steps(plan.model, plan.train)) as callback:
         result, record = plan.run(callback)
     with bad_input():
-        if save:
-            result.save(save, **{name: record[name] for name in ("seed", "names", "label") if name in record})
-        if plot:
+        if figures is not None:
             figures.learning(record, result, plot)
-    click.echo(json.dumps(record) if as_json else report(record))
-    sys.exit(0 if record["learned"] else 1)
+        if save is not None:                    # last, and quick: an interruption leaves all of the files or none
+            result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
+    click.echo(as_json(record) if json else report(record))
+    return 0 if record["learned"] else 1
 
 
 def plan_task_of(label, options):
     """The plan of a drawn task; options of --data are refused."""
-    for name, given in (("--label", label is not None), ("--holdout", "holdout" in options)):
-        if given:
-            raise ValueError(f"{name}: expected only together with --data")
+    require(label is None, "label", "only together with --data", label)
+    require("holdout" not in options, "holdout", "only together with --data", options.get("holdout"))
     if "table" in options:
         labels = options["table"].replace(",", "")
-        if not labels or set(labels) - {"0", "1"}:
-            raise ValueError(f"--table: expected labels 0 and 1 as in 0110, got {options['table']!r}")
+        require(labels and set(labels) <= {"0", "1"}, "table", "labels 0 and 1 as in 0110", options["table"])
         options["table"] = [int(bit) for bit in labels]
     return plan_task(**options)
 
 
 def plan_table_of(data, label, options):
-    """The plan of a user's file; options that describe a drawn task are refused."""
+    """The plan of a user's own table; options that describe a drawn task are refused."""
     for name in ("task", "T", "m", "p", "noise", "level", "table", "redraw"):
-        if name in options:
-            raise ValueError(f"--{name}: expected without --data, whose file says it")
+        require(name not in options, name, "only without --data", options.get(name))
     return plan_table(read_table(data, label), **options)
 
 
 def report(record):
     """What learn prints: the task, the sample, what was found, the attention, the norms, the verdict."""
-    names = record.get("names")
-    found, true = (" ".join(map(str, record[key] or [])) for key in ("support_found", "support_true"))
-    determined = {True: "they determine the support", False: "several supports explain them", None: "not checked for ambiguity"}
-    limit = f", log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits name the support" if not names else ""
-    lines = [
-        f"Task       {record['description']}; always guessing the commoner label is right {record['chance']:.1%} of the time",
-        f"Sample     m = {record['m']} examples{limit}; {determined[record['determined']]}" if not names else
-        f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
-        f"Training   {record['method']} on {record['model']}, {record['steps']} steps, {record['seconds']:.2f} s, seed {record['seed']}",
-        "",
-        f"Support    found {found}" + ("" if names else f"   true {true}   {'exact' if found == true else 'WRONG'}"),
-        f"Accuracy   {record['train_accuracy']:.2%} of the training examples"
-        + (f" (labels with {record['noise']:.0%} noise)" if record.get("noise") else ""),
-        f"           {record['holdout_accuracy']:.2%} of {record['holdout']} fresh examples" if not names else
-        "           {:.1%} of the held-out rows, 95 % interval {:.1%} to {:.1%}".format(record["holdout_accuracy"], *record["holdout_interval"]),
-    ]
-    if record.get("noise"):
-        lines[-1] += f" with clean labels, {record['noisy_holdout_accuracy']:.2%} with noise"
-    lines += ["", "Attention of the [CLS] query", *bars(record), ""]
-    lines += [f"Norm       {name} = {norm['value']:.3f} of at most {norm['radius']:.3f}" for name, norm in record["norms"].items()]
-    return "\n".join([*lines, "" if record["norms"] else "Norm       unconstrained\n", verdict(record)])
+    facts = table_facts(record) if record["task"] is None else task_facts(record)
+    norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
+             for name, norm in record["norms"].items()]
+    heads = f", {record['heads']} heads weighed by how much of the logit they move" if record["heads"] > 1 else ""
+    return "\n".join([
+        f"Task       {record['description']}; always guessing the commoner label is right "
+        f"{record['chance']:.1%} of the time",
+        facts["sample"],
+        f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
+        f"{record['seconds']:.2f} s, seed {record['seed']}",
+        "", facts["support"],
+        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
+        f"Attention of the [CLS] query{heads}", *bars(record), "",
+        *(norms or ["Norm       unconstrained"]), "", facts["verdict"]])
 
 
-def bars(record, most=6, width=40):
-    """The strongest positions and their attention as bars; the rest in one line."""
-    names = record.get("names") or list(range(record["T"]))
-    strongest, *others = record["attention_top"][:most]
-    top = [strongest, *(pair for pair in others if pair[1] >= 0.0005)]
-    label = max(len(str(names[t])) for t, _ in top)
-    lines = [f"  {names[t]!s:>{label}}  {a:6.1%}  {'#' * round(width * a / top[0][1])}" for t, a in top]
-    rest = 1 - sum(a for _, a in top)
-    return [*lines, f"  {'other':>{label}}  {rest:6.1%}  ({record['T'] - len(top)} positions and [CLS])"]
+def task_facts(record):
+    """The lines of a report that speak of a drawn task."""
+    found, true = (" ".join(map(str, record[key])) for key in ("support_found", "support_true"))
+    determined = {True: "one support alone explains them", False: "several supports explain them",
+                  None: "not checked for other supports that explain them"}[record["determined"]]
+    redrawn = f" (draw {record['redraws'] + 1})" if record["redraws"] else ""
+    limit = f"log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits name a support"
+    flipped, noisy = "", ""
+    if record["noise"]:
+        flipped = f", {100 * record['noise']:.3g}% of their labels flipped"
+        noisy = f" with clean labels, {record['noisy_holdout_accuracy']:.2%} with noise"
+    verdict = "learned: the exact support, and every fresh example right"
+    if not record["learned"]:
+        verdict = "not learned: the support is wrong"
+        if found == true:
+            verdict = "not learned: the support is exact, but some fresh examples are wrong"
+        elif record["holdout_accuracy"] == 1:
+            verdict += ", yet every fresh example is right"
+    return {
+        "sample": f"Sample     m = {record['m']} examples{redrawn}, {determined}; {limit}",
+        "support": f"Support    found {found}   true {true}   {'exact' if found == true else 'WRONG'}",
+        "accuracy": f"examples{flipped}\n"
+                    f"           {record['holdout_accuracy']:.2%} of {record['holdout']} fresh examples{noisy}",
+        "verdict": verdict}
 
 
-def verdict(record):
-    """The last line: learned or not, and why not."""
-    if record.get("names"):
-        return "learned: better than chance" if record["learned"] else "not learned: not better than chance"
-    exact = record["support_found"] == record["support_true"]
-    if record["learned"]:
-        return "learned: the exact support, and every fresh example right"
-    return "not learned: " + ("the support is exact, but fresh examples are wrong" if exact else "the support is wrong")
+def table_facts(record):
+    """The lines of a report that speak of a user's own table."""
+    low, high = record["holdout_interval"]
+    return {
+        "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
+        "support": "Support    found " + " ".join(record["support_found"]),
+        "accuracy": f"rows\n           {record['holdout_accuracy']:.2%} of the rows held out, "
+                    f"95 % interval {low:.1%} to {high:.1%}",
+        "verdict": "learned: better than chance" if record["learned"] else "not learned: not better than chance"}
+
+
+def bars(record, width=40):
+    """The strongest positions and their attention as bars, every found one among them; the rest in one line."""
+    names = record["names"] or range(record["T"])
+    most, found = record["attention_top"][0][1] or 1.0, len(record["support_found"])
+    top = [(str(names[t]), a, "#" * round(width * a / most)) for t, a in record["attention_top"][:max(6, found)]]
+    top = [line for i, line in enumerate(top) if line[2] or i < found]
+    column = max(5, *(len(name) for name, _, _ in top))
+    rest = max(0.0, 1 - sum(a for _, a, _ in top))
+    others = f"{record['T'] - len(top)} positions and [CLS]" if record["T"] > len(top) else "[CLS]"
+    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in [*top, ("other", rest, f"({others})")]]
 
 
 @commands.command(epilog="""\b
@@ -192,32 +256,22 @@ Example:
   minitf predict model.npz --data data/examples/feature_flags.csv""")
 @click.argument("model", type=click.Path())
 @click.option("--data", type=click.Path(), required=True, help="A CSV file with a header, or .npz with X.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of CSV lines.")
-def predict(model, data, as_json):
-    """Apply a saved MODEL to new rows: prints row, prediction, probability.
+@click.option("--json", is_flag=True, help="Print one JSON object instead of CSV lines.")
+def predict(model, data, json):
+    """Apply a saved MODEL to new rows. Prints row, prediction and probability.
 
     The columns that the model was trained on are found by name; a model of a drawn task takes the first T columns.
     """
     with bad_input():
         result = load(model)
         table = read_table(data, columns=result.header.get("names") or result.model.T)
-        probability = result.predict_proba(table.X)
-    rows = [{"row": i + 1, "prediction": int(value > 0.5), "probability": float(value)} for i, value in enumerate(probability)]
-    if as_json:
-        click.echo(json.dumps({"model": model, "data": data, "label": result.header.get("label"), "rows": rows}))
+        rows = list(zip(result.predict(table.X).tolist(), result.predict_proba(table.X).tolist()))
+    if json:
+        rows = [{"row": i, "prediction": label, "probability": p} for i, (label, p) in enumerate(rows, 1)]
+        click.echo(as_json({"model": model, "data": data, "label": result.header.get("label"), "rows": rows}))
     else:
-        click.echo("row,prediction,probability")
-        for row in rows:
-            click.echo(f"{row['row']},{row['prediction']},{row['probability']:.6g}")
+        lines = [f"{i},{label},{p:.6g}" for i, (label, p) in enumerate(rows, 1)]
+        click.echo("\n".join(["row,prediction,probability", *lines]))
 
 
-def main():
-    """Run the command line; bad input is one line and exit code 2, Ctrl-C exit code 130."""
-    try:
-        sys.exit(commands.main(prog_name="minitf", standalone_mode=False) or 0)
-    except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: nothing was written", err=True)
-        sys.exit(130)
+main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it

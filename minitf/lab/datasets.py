@@ -1,4 +1,4 @@
-"""A user's own bits: CSV files with a header, or `.npz` files with X and y, read without pickles and refused in one line."""
+"""A user's own bits: CSV files with a header or `.npz` files with X and y, without pickles, refused in one line."""
 import csv
 import zipfile
 from typing import NamedTuple
@@ -19,11 +19,11 @@ class Table(NamedTuple):
 def read_table(path, label=None, columns=None):
     """Read examples from a `.npz` file (arrays X and y) or, under any other name, from a CSV file with a header.
 
-    label: the name of the CSV column that holds y; the last one unless given. columns: for prediction, read no label but
-    just these CSV columns, by name, or the first so many of them. An `.npz` file has no names: its columns are x0, x1, ...
-    in their order, and for prediction there must be as many as asked for.
-    Errors: OSError for a file that cannot be opened, ValueError naming the file, and the line and column of a cell that is
-    not 0 or 1.
+    label: the name of the CSV column that holds y; the last one unless given. columns: for prediction, read no label
+    but just these CSV columns, by name, or the first so many of them. An `.npz` file has no names: its columns are x0,
+    x1, ... in their order, and for prediction there must be as many as asked for.
+    Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, and the line and column
+    of a cell that is not 0 or 1.
     """
     if str(path).endswith(".npz"):
         _need(label is None, "label", "none with an .npz file, whose labels are the array y", repr(label))
@@ -123,7 +123,7 @@ def _read_npz(path, columns):
 
 
 def stratified_split(y, share, rng):
-    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each label, to the nearest row."""
+    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each label, rounded."""
     held = np.zeros(len(y), bool)
     for value in (0, 1):
         rows = np.flatnonzero(y == value)

@@ -3,6 +3,7 @@
 A run on a task uses four independent streams of its seed: task, sample, holdout, training. The learner sees the sample
 alone; the rule serves to check the sample before and the result after training.
 """
+import json
 import math
 import time
 from typing import Callable, NamedTuple
@@ -21,6 +22,44 @@ HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
 ATTEMPTS = 200          # samples drawn before an unambiguous one is given up
 FIRST_ORDER = ("and", "or", "majority", "threshold")
 MODELS = ("paper", "scalar")
+LARGEST = 1 << 30       # bits of a sample, each held as a byte and as a float32: 5 GB
+WIDEST = 1 << 22        # heads x positions of a model; a tf-scalar, with its tables of values, counts as 128 heads
+
+RECORD = {
+    "task": "kind of rule; null for a user's own table",
+    "description": "the same in words",
+    "label": "name of the label column of a user's own table",
+    "names": "names of its T columns",
+    "T": "positions",
+    "k": "size of the support; null where the attention decides",
+    "p": "P(bit = 1)",
+    "noise": "probability that a label of the sample was flipped",
+    "table": "the rule: 2^k labels, least significant bit first",
+    "m": "examples trained on",
+    "information_limit": "log2 C(T, k), the bits that name a support",
+    "determined": "whether one support alone explains the sample; null: not checked",
+    "redraws": "samples drawn in vain before this one",
+    "chance": "accuracy of the best constant answer (own table: on the held-out rows)",
+    "support_true": "positions that the rule depends on",
+    "support_found": "positions, or column names, of most attention",
+    "train_accuracy": "on the m examples, with the labels trained on",
+    "train_loss": "mean logistic loss after the last step (of the last batch, in the plain loop)",
+    "holdout": "number of fresh examples, or held-out rows",
+    "holdout_accuracy": "on those (drawn task: against clean labels)",
+    "holdout_interval": "own table: 95 % Wilson interval of holdout_accuracy",
+    "noisy_holdout_accuracy": "drawn task: against labels with the same noise",
+    "learned": "drawn task: exact support, every fresh example right; own table: the interval lies above chance",
+    "method": "pgd or adam",
+    "model": "paper or scalar",
+    "heads": "attention heads",
+    "radius": "bound on ||W_QK^T||_{2,1}; null for none",
+    "steps": "steps taken",
+    "seconds": "of training",
+    "norms": "every bounded norm: {name: {value, radius}}, the largest over the heads",
+    "attention_top": "[position, mean attention] of the ten strongest positions, and of as many as were found",
+    "seed": "of the run",
+    "version": "of the library",
+}
 
 
 class Plan(NamedTuple):
@@ -31,7 +70,7 @@ class Plan(NamedTuple):
 
 
 def auto_method(kind):
-    """"pgd" for rules whose bits each correlate with the label, "adam" for those that may have no first-order signal."""
+    """"pgd" for rules whose bits each correlate with the label, "adam" for those where perhaps none does."""
     return "pgd" if kind in FIRST_ORDER else "adam"
 
 
@@ -80,43 +119,65 @@ def count_correct(result, task, rng, n=HOLDOUT):
 NORMS = {"q": "||W_QK^T||_{2,1}", "w": "|w|", "c": "|c|"}
 
 
+def wilson(right, n, z=1.959963984540054):
+    """95 % interval of a share of which `right` of n were seen: all q with |right/n - q| <= z sqrt(q (1-q) / n).
+
+    Source: Wilson 1927.
+    """
+    centre, half = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
+    return max(0.0, (centre - half) / (n + z * z)), min(1.0, (centre + half) / (n + z * z))
+
+
 def norms(result):
     """Every constrained norm of a trained model, the largest over its heads, beside its radius."""
     return {NORMS[name]: {"value": float(np.max(ball.norm(result.params[name]))), "radius": ball.radius}
             for name, ball in constraints(result.model).items()}
 
 
-def training(result, seconds, X, y):
-    """What a record says of the training itself; attention_top is [position, mean attention] of the ten strongest."""
+def record_of(result, seconds, X, y, found, **known):
+    """The record of a run, its keys those of RECORD: what is known of it and what the training itself says."""
     weights = result.shares @ result.attention()
-    top = np.argsort(-weights, kind="stable")[:10]
-    return {"train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
-            "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
-            "version": VERSION,
-            "attention_top": [[int(t), round(float(weights[t]), 6)] for t in top]}
+    top = np.argsort(-weights, kind="stable")[:max(10, len(found))]
+    return dict.fromkeys(RECORD) | known | {
+        "T": result.model.T, "m": len(y), "heads": result.model.H, "radius": result.model.radius, "version": VERSION,
+        "train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
+        "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
+        "attention_top": [[int(t), float(weights[t])] for t in top],
+    }
+
+
+def as_json(value):
+    """Strict JSON text of a record: a number that is infinite or NaN becomes null."""
+    def strict(value):
+        if isinstance(value, dict):
+            return {key: strict(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [strict(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(strict(value), allow_nan=False)
 
 
 def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, table=None, model=None, method="auto",
               H=None, radius=None, steps=None, seed=0, redraw=False):
     """Check every option, draw the task and its sample: a Plan whose run(callback) trains and measures."""
     task_rng, sample_rng, holdout_rng, training_rng = streams(seed, 4)
-    drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
     method, model, config, train = choose(auto_method(task), model, method, T, k, H, radius, steps)
+    drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
     m = integer("m", auto_m(task, T, k, method) if m is None else m, 1)
+    require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^30 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
 
     def run(callback=None):
         result, seconds = timed_fit(X, y, config, training_rng, train, callback)
         clean, noisy = count_correct(result, drawn, holdout_rng)
         found = result.support(k)
-        return result, {
-            "task": task, "description": str(drawn), "T": T, "k": k, "p": drawn.p, "noise": noise, "table": list(drawn.table),
-            "m": m, "information_limit": math.log2(math.comb(T, k)), "determined": determined, "redraws": redraws,
-            "chance": drawn.chance, "support_true": list(drawn.support), "support_found": list(found),
-            "holdout": HOLDOUT, "holdout_accuracy": clean / HOLDOUT, "noisy_holdout_accuracy": noisy / HOLDOUT,
-            "learned": found == drawn.support and clean == HOLDOUT, "method": method, "model": model, "seed": seed,
-            **training(result, seconds, X, y),
-        }
+        return result, record_of(
+            result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p, noise=drawn.noise,
+            table=list(drawn.table), information_limit=math.log2(math.comb(T, k)), determined=determined,
+            redraws=redraws, chance=drawn.chance, support_true=list(drawn.support), support_found=list(found),
+            holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT, noisy_holdout_accuracy=noisy / HOLDOUT,
+            learned=found == drawn.support and clean == HOLDOUT, method=method, model=model, seed=seed)
 
     return Plan(config, train, run)
 
@@ -124,8 +185,8 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
 def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None, seed=0, holdout=0.2):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of plan_task.
 
-    learned means better than chance: the lower end of the 95 % Wilson interval of the holdout accuracy is above the share
-    of the majority label there. Without k the support is every position of at least half the largest attention.
+    learned means better than chance: the lower end of the 95 % Wilson interval of the holdout accuracy is above the
+    share of the majority label there. Without k the support is every position of at least half the largest attention.
     """
     T = table.X.shape[1]
     split_rng, training_rng = streams(seed, 2)
@@ -133,24 +194,22 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
     method, model, config, train = choose("pgd", model, method, T, min(3, T) if k is None else k, H, radius, steps)
     rows, held = stratified_split(table.y, holdout, split_rng)
-    require(len(held) and len(rows), "holdout", f"a share of {len(table.y)} rows that leaves some on both sides", holdout)
+    both = f"a share that leaves some of the {len(table.y)} rows on both sides"
+    require(len(held) and len(rows), "holdout", both, holdout)
     X, y = table.X[rows], table.y[rows]
 
     def run(callback=None):
-        from scipy.stats import binomtest
         result, seconds = timed_fit(X, y, config, training_rng, train, callback)
         right = int((result.predict(table.X[held]) == table.y[held]).sum())
-        interval = binomtest(right, len(held)).proportion_ci(0.95, method="wilson")
+        interval = wilson(right, len(held))
         weights = result.shares @ result.attention()
         found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
         chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
-        return result, {
-            "task": None, "description": f"{table.label} from {T} columns", "T": T, "k": k, "m": len(y), "determined": None,
-            "chance": chance, "support_true": None, "support_found": [table.names[t] for t in found],
-            "names": list(table.names), "label": table.label, "holdout": len(held), "holdout_accuracy": right / len(held),
-            "holdout_interval": [float(interval.low), float(interval.high)], "learned": bool(interval.low > chance),
-            "method": method, "model": model, "seed": seed, **training(result, seconds, X, y),
-        }
+        return result, record_of(
+            result, seconds, X, y, found, description=f"{table.label} from {T} columns", label=table.label,
+            names=list(table.names), k=k, chance=chance, support_found=[table.names[t] for t in found],
+            holdout=len(held), holdout_accuracy=right / len(held), holdout_interval=list(interval),
+            learned=interval[0] > chance, method=method, model=model, seed=seed)
 
     return Plan(config, train, run)
 
@@ -166,6 +225,10 @@ def choose(usual, model, method, T, k, H, radius, steps):
     model = ("paper" if method == "pgd" else "scalar") if model is None else choice("model", model, MODELS)
     options = {name: value for name, value in (("H", H), ("radius", radius)) if value is not None}
     config = ModelConfig.paper(T, k, **options) if model == "paper" else ModelConfig.scalar(T, **options)
+    heads = config.H if model == "paper" else 128
+    require(T * heads <= WIDEST, "T", f"at most {WIDEST // heads} with model {model} and heads = {config.H}", T)
+    search = (model, method, config.H) == ("paper", "pgd", 1)
+    require(steps is None or not search, "steps", "none for the bounded search, which has its own schedule", steps)
     return method, model, config, TrainConfig(method=method, steps=steps)
 
 
