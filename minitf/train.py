@@ -15,7 +15,7 @@ from minitf.checks import bits, choice, examples, floats, generator, integer, re
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, shapes
 from minitf.norms import reals
-from minitf.optim import adam_step, gradient_step, project_params
+from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
 from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
 
 FRESH = 4096            # rows on which the plain loop looks for doubts
@@ -68,7 +68,8 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """A trained model. history is a dict of arrays, "step" and "loss"; the rest is what `save` keeps.
+    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from stationary:
+    ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim.fixed_point_residual). `save` keeps the rest.
 
     Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention, shares
     (H,) how much of the logit each head moves (minitf.model.head_shares).
@@ -79,6 +80,7 @@ class Result:
     shares: np.ndarray
     frequency: np.ndarray
     history: dict = field(default_factory=dict)
+    residual: float | None = None
     header: dict = field(default_factory=dict)
 
     def logits(self, X, rows=4096):
@@ -172,7 +174,17 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
         params = _plain_loop(X, y, model, rng, train, params, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
-    return Result(params, model, attention_of(params, X, model), head_shares(params, X, model), X.mean(axis=0), history)
+    _, grads = mean_gradient(params, X, y, model)
+    residual = fixed_point_residual(params, grads, constraints(model))
+    weights, shares = attention_of(params, X, model), head_shares(params, X, model)
+    return Result(params, model, weights, shares, X.mean(axis=0), history, residual)
+
+
+def mean_gradient(params, X, y, model):
+    """The mean logistic loss over examples, and its gradient: a dict with the keys of params."""
+    logits, back_model = forward(params, X, model)
+    loss, back_loss = logistic(logits, y)
+    return float(loss.mean()), back_model(back_loss(np.full(len(y), 1 / len(y), logits.dtype)))
 
 
 def most_steps(model, train):
@@ -235,15 +247,12 @@ def _descend(X, y, params, model, rng, train):
         optimiser, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
     batch, state, order = min(train.batch or 128, m), None, np.empty(0, int)
     dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set
-    mean = np.full(batch, 1 / batch, dtype)
     params = project_params({name: value.astype(dtype) for name, value in params.items()}, sets)
     while True:
         if len(order) < batch:
             order = rng.permutation(m)
         rows, order = order[:batch], order[batch:]
-        logits, back_model = forward(params, X[rows], model)
-        loss, back_loss = logistic(logits, y[rows])
-        grads = back_model(back_loss(mean))
+        loss, grads = mean_gradient(params, X[rows], y[rows], model)
         x, state = optimiser(flatten(params), flatten(grads), state, **options)
         params = project_params(unflatten(x, params), sets)
-        yield float(loss.mean()), params
+        yield loss, params
