@@ -138,31 +138,40 @@ def longest_search(restarts):
     return STEPS * (STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
 
 
-def fit_bounded(X, y, model, restarts, tol, report):
+def fit_bounded(X, y, model, restarts, tol, report, steps=None):
     """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
 
     X (m, T), y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help, or after
     `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
-    than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step.
+    than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step;
+    after `steps` steps the search ends where it is.
     """
     bounded = model.positions == "onehot" and model.H == 1
     require(bounded, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = X.astype(np.float32), y.astype(np.float64)
 
+    left = np.inf if steps is None else steps
+
     def run(candidates):
+        nonlocal left
         for heads in candidates:
             report(float(heads.loss.min()), heads)
+            left -= 1
+            if left == 0:
+                break
         return heads.best(), float(heads.loss.min())
 
     both = descend(X, y, np.zeros((2, X.shape[1])), np.array([1.0, -1.0]), model)
     best, loss = run(both)
     for _ in range(restarts):
-        if loss <= tol or best["q"].max() <= 0:
+        if loss <= tol or best["q"].max() <= 0 or left == 0:
             break
         other, other_loss = run(restarts_from(best, X, y, model))
         if other_loss >= loss:
             break
         best, loss = other, other_loss
+    if left == 0:
+        return best
     sparse, sparse_loss = run(refine(best, X, y, model))
     dropped = np.count_nonzero(best["q"]) - np.count_nonzero(sparse["q"])
     return sparse if sparse_loss <= loss + dropped * np.log(len(y)) / (2 * len(y)) else best

@@ -60,7 +60,7 @@ def generator(name, value):
 
 
 def floats(name, x, *, ndim=None, finite=False):
-    """Return x as a float32, float64 or complex128 array: integers and booleans become float64, other dtypes are refused."""
+    """Return x as a float32, float64 or complex128 array; integers and booleans become float64, others are refused."""
     x = np.asarray(x)
     if x.dtype.kind in "iub":
         x = x.astype(np.float64)

@@ -1,7 +1,7 @@
 """Steps of first-order methods on one array, and their projections onto named constraint sets.
 
-A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never writes into the caller's. Constraints are a
-dict {parameter name: set with .project}, for any model whose parameters are a dict of arrays.
+A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never writes into the caller's. Constraints
+are a dict {parameter name: set with .project}, for any model whose parameters are a dict of arrays.
 """
 import math
 from typing import NamedTuple
@@ -44,7 +44,7 @@ def fixed_point_residual(params, grads, constraints, lr=1.0):
 
 
 class Iterate(NamedTuple):
-    """A point of projected_gradient: the parameters, f there, and the residual and length of the step that led to it."""
+    """A point of projected_gradient: the parameters, f there, and residual and lr of the step that led to it."""
     params: dict
     value: float
     residual: float
@@ -54,13 +54,13 @@ class Iterate(NamedTuple):
 def projected_gradient(f, params, constraints, *, lr=1.0):
     """Yield the iterates of projected gradient descent with backtracking:  x <- P(x - lr grad f(x)),  for ever.
 
-    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along s = x' - x, by the values
-    up to their rounding and by the gradients, which still tell where values no longer differ:
+    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along s = x' - x, by the
+    values up to their rounding and by the gradients, which still tell where values no longer differ:
 
         f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),        <grad f(x') - grad f(x), s> <= ||s||^2 / lr
 
-    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the gradient is L-Lipschitz; then
-    f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source: Beck and Teboulle 2009, section 4 (without momentum).
+    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the gradient is L-Lipschitz;
+    then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source: Beck and Teboulle 2009 (without momentum).
     """
     params = project_params(params, constraints)
     value, grads = f(params)

@@ -1,4 +1,4 @@
-"""Projections of vectors and matrices as functions (M, r) -> P: each kind is a projection of a vector of parts, put back.
+"""Projections of vectors and matrices as functions (M, r) -> P: each projects a vector of parts and puts it back.
 
 A norm of `minitf.norms` is a vector norm of parts: entries, lengths of rows or columns, singular values. Its projection
 is that of the vector of parts: take them, project them (`cap`, `lower`, `level`), put them back. The table PROJECTION

@@ -1,8 +1,8 @@
 """Learn from examples: `fit(X, y)` returns a Result that predicts, shows its attention, and saves itself.
 
-fit sees the examples, the model and the options, never the rule or its support. Method "pgd" on the bounded class is the
-search of `bounded`; any other pair of method and model is the plain loop below: minibatch gradients by `forward`, one
-step of `optim` on the flat parameter vector, one projection onto the model's constraint sets.
+fit sees the examples, the model and the options, never the rule or its support. Method "pgd" on the bounded class is
+the search of `bounded`; any other pair of method and model is the plain loop below: minibatch gradients by `forward`,
+one step of `optim` on the flat parameter vector, one projection onto the model's constraint sets.
 """
 import math
 from dataclasses import asdict, dataclass, field, replace
@@ -26,10 +26,10 @@ class TrainConfig:
     """How to train; None means the method's own value.
 
     method        "pgd" projected gradient descent, "adam" projected Adam, "auto": pgd for the bounded class, else adam
-    steps         steps from the first start of the plain loop (800; the bounded search has its own schedule)
+    steps         the most steps of the bounded search (no limit); steps from the first start of the plain loop (800)
     batch         examples a step, drawn without replacement in epochs (128; at most m)
-    lr            step size (adam 3e-3, pgd 0.1, with momentum 0.9)
-    weight_decay  decoupled decay (adam 0.1 where the class is unbounded, else 0)
+    lr            step size of the plain loop (adam 3e-3, pgd 0.1, with momentum 0.9)
+    weight_decay  decoupled decay of adam (0.1 where the class is unbounded, else 0)
     radius        replaces the model's bound on ||W_QK^T||_{2,1}
     restarts      rounds of restarts of the bounded search; further starts of the plain loop
     tol           mean training loss at which a search is over
@@ -68,11 +68,11 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from stationary:
-    ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim.fixed_point_residual). `save` keeps the rest.
+    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from
+    stationary: ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim). `save` keeps the rest.
 
-    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention, shares
-    (H,) how much of the logit each head moves (minitf.model.head_shares).
+    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention,
+    shares (H,) how much of the logit each head moves (minitf.model.head_shares).
     """
     params: dict
     model: ModelConfig
@@ -102,7 +102,7 @@ class Result:
         return self.weights
 
     def support(self, k):
-        """The k positions of largest attention, in increasing order: the mean over heads by their shares, and over training rows."""
+        """The k positions of largest attention, the mean over heads by their shares, in increasing order."""
         k = integer("k", k, 1, self.model.T)
         order = np.argsort(-self.shares @ self.weights, kind="stable")
         return tuple(sorted(int(t) for t in order[:k]))
@@ -125,16 +125,18 @@ class Result:
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
         header = {**self.header, **header, "model": asdict(self.model)}
-        save_arrays(path, {**arrays, "weights": self.weights, "shares": self.shares, "frequency": self.frequency}, **header)
+        means = {"weights": self.weights, "shares": self.shares, "frequency": self.frequency}
+        save_arrays(path, {**arrays, **means}, **header)
 
 
 def load(path):
-    """Read a Result that `save` wrote (without its history). Errors: ValueError for a file that is not one, or damaged."""
+    """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a damaged file."""
     arrays, header = load_arrays(path)
     try:
         model = ModelConfig(**header.pop("model"))
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
-        same_shapes("params", {**params, **arrays}, {**shapes(model), "weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)})
+        means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
+        same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
         for name, value in {**params, **arrays}.items():
             reals(name, value)
     except (KeyError, TypeError, ValueError) as error:
@@ -169,7 +171,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
             callback(Progress(len(history["step"]), loss, params))
 
     if _searches(model, train) and params is None:
-        params = fit_bounded(X, y, model, train.restarts, train.tol, report)
+        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps)
     else:
         params = _plain_loop(X, y, model, rng, train, params, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
@@ -190,7 +192,7 @@ def mean_gradient(params, X, y, model):
 def most_steps(model, train):
     """The number of steps that fit will not exceed, for a progress bar."""
     if _searches(model, train):
-        return longest_search(train.restarts)
+        return min(longest_search(train.restarts), train.steps or math.inf)
     return sum(_budget(train, i) for i in range(train.restarts + 1))
 
 
@@ -200,7 +202,7 @@ def _budget(train, i):
 
 
 def _searches(model, train):
-    """Whether fit searches the bounded class (one head over one-hot positions, method pgd) rather than run the plain loop."""
+    """Whether fit searches the bounded class (one head, one-hot positions, pgd) rather than run the plain loop."""
     return model.positions == "onehot" and model.H == 1 and train.method != "adam"
 
 
@@ -209,7 +211,8 @@ def _plain_loop(X, y, model, rng, train, start, report):
 
     Returns the parameters of the start that ended with the fewest doubts.
     """
-    fresh = (rng.random((FRESH, X.shape[1])) < X.mean(axis=0)).astype(np.uint8)
+    rows = max(FRESH // 16, min(FRESH, 2 ** 24 // X.shape[1]))
+    fresh = (rng.random((rows, X.shape[1]), np.float32) < X.mean(axis=0)).astype(np.uint8)
     best, fewest = None, math.inf
     for i in range(train.restarts + 1):
         params = start if i == 0 and start is not None else init_params(rng, model)
@@ -231,7 +234,7 @@ def _doubts(params, X, y, fresh, model, tol):
     """Share of rows on which a model has not made up its mind, 0 when training is over.
 
     A model that has memorised its examples fits them all, yet on other rows its logits scatter around 0; one that has
-    found the rule is as sure there as on the examples. So, without a label: the share of fresh rows of independent bits,
+    found the rule is as sure there as on the examples. So, without a label: the share of fresh rows, independent bits
     of the training frequencies, with |logit| < 2; 1 more while the mean training loss is above tol.
     """
     fitted = logistic(forward(params, X, model)[0], y)[0].mean() <= tol

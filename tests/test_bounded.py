@@ -8,6 +8,7 @@ from minitf.bounded import (RIDGE, STAGES, STEPS, attend, descend, direction, fi
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, forward
 from minitf.tasks import sample_task
+from minitf.train import TrainConfig, fit
 
 
 def sample(seed, kind="and", T=64, k=3, m=62, **options):
@@ -145,3 +146,11 @@ def test_only_the_bounded_class_with_one_head():
     for model in ModelConfig.paper(4, H=2), ModelConfig(4):
         with pytest.raises(ValueError, match="^model: expected the bounded class"):
             fit_bounded(X, y, model, 1, 0.1, lambda loss, heads: None)
+
+
+def test_steps_cap_the_search():
+    task = sample_task(np.random.default_rng(3), "majority", 32, 3)
+    X, y = task.sample(np.random.default_rng(4), 20)
+    for steps in (1, 7, 100):
+        result = fit(X, y, train=TrainConfig(steps=steps))
+        assert len(result.history["step"]) == min(steps, len(fit(X, y).history["step"]))

@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its commands parse, its keys are those of the record, its map names every module."""
+"""The README is true: its Python runs, its commands parse, its keys and its map are complete."""
 import re
 import shlex
 from pathlib import Path

@@ -30,7 +30,8 @@ def learning(record, result, path):
     attention.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     loss.plot(result.history["step"], result.history["loss"], color=BLUE, linewidth=1)
     loss.set(xlabel="step", ylabel="training loss", yscale="log")
-    figure.suptitle(f"{record['description']}: {record['holdout_accuracy']:.2%} of new examples right", x=0.01, ha="left")
+    title = f"{record['description']}: {record['holdout_accuracy']:.2%} of new examples right"
+    figure.suptitle(title, x=0.01, ha="left")
     save(figure, path)
 
 
