@@ -17,6 +17,7 @@ from minitf.model import ModelConfig, attention_of, constraints, forward, head_s
 from minitf.norms import reals
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
 from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
+from minitf.projections import Ball, Intersection, Simplex
 
 FRESH = 4096            # rows on which the plain loop looks for doubts
 
@@ -144,12 +145,13 @@ def load(path):
     return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"], header=header)
 
 
-def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callback=None):
+def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None):
     """Train a model on examples X (m, T) and labels y (m,), both of 0 and 1, and return a Result.
 
     model: ModelConfig.paper(T) unless given. rng: draws the start and the batches of the plain loop; a fixed one unless
-    given. params: where to start (the bounded search starts from uniform attention unless given). callback(Progress) is
-    called after every step; what it raises ends the training. Every iterate lies in the constraint sets of the model.
+    given. params: where to start (the bounded search starts from uniform attention). sets: {name: Ball, Simplex or
+    Intersection} in the place of constraints(model); every iterate lies in them. callback(Progress) is called after every
+    step; what it raises ends the training. With params or sets given, the plain loop trains.
     """
     X, y = examples(X, y)
     model = ModelConfig.paper(X.shape[1]) if model is None else model
@@ -170,16 +172,28 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, callbac
         if callback is not None:
             callback(Progress(len(history["step"]), loss, params))
 
-    if _searches(model, train) and params is None:
+    search = _searches(model, train) and params is None and sets is None
+    sets = _checked(sets, model) if sets is not None else constraints(model)
+    if search:
         params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps)
     else:
-        params = _plain_loop(X, y, model, rng, train, params, report)
+        params = _plain_loop(X, y, model, rng, train, params, sets, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
     _, grads = mean_gradient(params, X, y, model)
-    residual = fixed_point_residual(params, grads, constraints(model))
+    residual = fixed_point_residual(params, grads, sets)
     weights, shares = attention_of(params, X, model), head_shares(params, X, model)
     return Result(params, model, weights, shares, X.mean(axis=0), history, residual)
+
+
+def _checked(sets, model):
+    """The sets of a caller: a dict from names of the model's parameters to sets that can project."""
+    require(isinstance(sets, dict), "sets", "a dict {parameter: set}", sets, TypeError)
+    for name, set_ in sets.items():
+        require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
+        require(isinstance(set_, (Ball, Simplex, Intersection)), f"sets[{name!r}]", "a Ball, Simplex or Intersection",
+                set_, TypeError)
+    return sets
 
 
 def mean_gradient(params, X, y, model):
@@ -206,7 +220,7 @@ def _searches(model, train):
     return model.positions == "onehot" and model.H == 1 and train.method != "adam"
 
 
-def _plain_loop(X, y, model, rng, train, start, report):
+def _plain_loop(X, y, model, rng, train, start, sets, report):
     """Minibatch steps of one optimiser from one start after another, until one of them has learned beyond doubt.
 
     Returns the parameters of the start that ended with the fewest doubts.
@@ -216,7 +230,7 @@ def _plain_loop(X, y, model, rng, train, start, report):
     best, fewest = None, math.inf
     for i in range(train.restarts + 1):
         params = start if i == 0 and start is not None else init_params(rng, model)
-        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train), 1):
+        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train, sets), 1):
             report(loss, params)
             last = step == _budget(train, i)
             if last or step % 100 == 0:
@@ -241,9 +255,9 @@ def _doubts(params, X, y, fresh, model, tol):
     return float((np.abs(forward(params, fresh, model)[0]) < 2).mean()) + (not fitted)
 
 
-def _descend(X, y, params, model, rng, train):
+def _descend(X, y, params, model, rng, train, sets):
     """Yield (batch loss, params) after every step, for ever: gradient, optimiser on the flat vector, projection."""
-    sets, m = constraints(model), len(X)
+    m = len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
     optimiser, options = adam_step, {"lr": train.lr or 3e-3, "weight_decay": decay}
     if train.method == "pgd":

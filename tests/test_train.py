@@ -12,6 +12,7 @@ import minitf.tasks
 from minitf.bounded import Heads
 from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, shapes
 from minitf.params import load_arrays, save_arrays
+from minitf.projections import Ball, Intersection
 from minitf.tasks import sample_task
 from minitf.train import Progress, Result, TrainConfig, _doubts, fit, load, most_steps
 
@@ -333,3 +334,21 @@ def test_bad_arguments_are_named():
             ((X, y), {"train": {"steps": 3}}, TypeError, "^train: ")):
         with pytest.raises(error, match=message):
             fit(*args, **options)
+
+
+def test_any_model_trains_in_any_class():
+    """Sets of the caller hold at every iterate, an intersection included, and the residual is that of these sets."""
+    rng = np.random.default_rng(5)
+    X = rng.integers(0, 2, (60, 6)).astype(np.uint8)
+    y = X[:, 1] & X[:, 4]
+    model = ModelConfig.scalar(6, H=2, d=4, d_o=5)
+    sets = {"W_C": Intersection([Ball("l21", 1.5), Ball("spectral", 0.8)]), "w": Ball("l2", 2.0), "P": Ball("l2inft", 0.3)}
+    for method in ("adam", "pgd"):
+        def inside(progress):
+            assert all(sets[name].contains(progress.params[name]) for name in sets)
+        result = fit(X, y, model, rng, train=TrainConfig(method=method, steps=12, restarts=1), sets=sets, callback=inside)
+        assert result.residual > 0 and math.isfinite(result.residual)
+    with pytest.raises(ValueError, match="sets: expected names among"):
+        fit(X, y, model, sets={"W_VV": Ball("l2", 1.0)})
+    with pytest.raises(TypeError, match=r"sets\['w'\]: expected a Ball"):
+        fit(X, y, model, sets={"w": 1.0})
