@@ -132,7 +132,7 @@ Examples:
 @click.option("--radius", type=float,
               help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
 @click.option("--steps", type=int,
-              help="Steps from the first start, with adam, model scalar or several heads.  [default: 800]")
+              help="The most steps of the search; of adam, steps from the first start.  [default: no limit; 800]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
 @click.option("--data", type=click.Path(), help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
 @click.option("--label", help="The label column of --data.  [default: the last]")

@@ -42,7 +42,8 @@ def test_any_column_can_be_the_label(tmp_path):
     assert np.array_equal(table.X, np.column_stack((BITS[:, 1], LABELS))) and np.array_equal(table.y, BITS[:, 0])
 
 
-@pytest.mark.parametrize("columns, names", [(("b", "a"), ("b", "a")), (("y",), ("y",)), (2, ("a", "b")), (3, ("a", "b", "y"))])
+@pytest.mark.parametrize("columns, names", [
+    (("b", "a"), ("b", "a")), (("y",), ("y",)), (2, ("a", "b")), (3, ("a", "b", "y"))])
 def test_prediction_reads_just_the_columns_asked_for(tmp_path, columns, names):
     table = read_table(write(tmp_path / "t.csv", GOOD), columns=columns)
     everything = dict(zip("aby", np.column_stack((BITS, LABELS)).T))
@@ -76,7 +77,7 @@ REFUSED = {
     "a number like a bit": ("a,b,y\n1.0,1,1\n", "line 2, column a: expected 0 or 1, got '1.0'"),
     "a label that is no bit": ("a,b,y\n0,1,yes\n", "line 2, column y: expected 0 or 1, got 'yes'"),
     "a bad cell below blank lines": ("a,b,y\n\n0,1,1\n\n\n1,x,0\n", "line 6, column b: expected 0 or 1, got 'x'"),
-    "a bad cell below a name of two lines": ('"a\nb",c,y\n0,1,1\n1,x,0\n', "line 4, column c: expected 0 or 1, got 'x'"),
+    "a cell below a name of two lines": ('"a\nb",c,y\n0,1,1\n1,x,0\n', "line 4, column c: expected 0 or 1, got 'x'"),
     "a short row": ("a,b,y\n0,1,1\n1,0\n", "line 3: expected 3 cells, got 2"),
     "a long row": ("a,b,y\n0,1,1,0\n", "line 2: expected 3 cells, got 4"),
     "one name twice": ("a,b,a,y\n0,1,0,1\n", "expected no column name twice, got 'a'"),

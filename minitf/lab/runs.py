@@ -227,8 +227,6 @@ def choose(usual, model, method, T, k, H, radius, steps):
     config = ModelConfig.paper(T, k, **options) if model == "paper" else ModelConfig.scalar(T, **options)
     heads = config.H if model == "paper" else 128
     require(T * heads <= WIDEST, "T", f"at most {WIDEST // heads} with model {model} and heads = {config.H}", T)
-    search = (model, method, config.H) == ("paper", "pgd", 1)
-    require(steps is None or not search, "steps", "none for the bounded search, which has its own schedule", steps)
     return method, model, config, TrainConfig(method=method, steps=steps)
 
 
