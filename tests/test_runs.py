@@ -118,7 +118,7 @@ def test_training_sees_no_search_for_supports_and_no_rule(monkeypatch):
 
 
 def explains(X, y, kind, support, table=None):
-    """Whether the rule on a support gives every label; without a table of a symmetric rule or junta, whether any does."""
+    """Whether the rule on a support gives every label; symmetric or junta without a table: whether any rule does."""
     part = X[:, support].astype(int)
     count = part.sum(axis=1)
     if kind in ("and", "or", "parity"):
