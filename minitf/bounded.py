@@ -146,8 +146,7 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None):
     than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step;
     after `steps` steps the search ends where it is.
     """
-    bounded = model.positions == "onehot" and model.H == 1
-    require(bounded, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
+    require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = X.astype(np.float32), y.astype(np.float64)
 
     left = np.inf if steps is None else steps

@@ -102,10 +102,15 @@ class Result:
         """Attention of every head on every position, averaged over the training rows: (H, T)."""
         return self.weights
 
+    def strength(self):
+        """How strong every position is (T,): its attention, the mean over heads by their shares; its influence where the
+        model has no attention."""
+        return self.shares @ self.weights if self.model.H else self.influence()
+
     def support(self, k):
-        """The k positions of largest attention, the mean over heads by their shares, in increasing order."""
+        """The k strongest positions, in increasing order."""
         k = integer("k", k, 1, self.model.T)
-        order = np.argsort(-self.shares @ self.weights, kind="stable")
+        order = np.argsort(-self.strength(), kind="stable")
         return tuple(sorted(int(t) for t in order[:k]))
 
     def influence(self, rows=256, seed=0):
@@ -156,7 +161,8 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     X, y = examples(X, y)
     model = ModelConfig.paper(X.shape[1]) if model is None else model
     require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
-    require(model.V == 2, "model", "V = 2: fit learns from bits", model)
+    learnable = (model.V, model.input) == (2, "bits") and model.normalise != "hard"
+    require(learnable, "model", "V = 2, input bits and normalise not hard: what fit can learn", model)
     examples(X, y, model.T)
     require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
     model = model if train.radius is None else replace(model, radius=train.radius)
@@ -216,8 +222,8 @@ def _budget(train, i):
 
 
 def _searches(model, train):
-    """Whether fit searches the bounded class (one head, one-hot positions, pgd) rather than run the plain loop."""
-    return model.positions == "onehot" and model.H == 1 and train.method != "adam"
+    """Whether fit searches the bounded class (ModelConfig.paper with one head, pgd) rather than run the plain loop."""
+    return model.is_paper and train.method != "adam"
 
 
 def _plain_loop(X, y, model, rng, train, start, sets, report):

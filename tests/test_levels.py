@@ -11,10 +11,13 @@ LEVEL = {
     "thresholds": 2, "identify": 2,
     "projections": 3, "ops": 3, "optim": 3,
     "losses": 4, "attention": 4,
-    "bits": 5,
-    "model": 6,
-    "bounded": 7,
-    "train": 8,
+    "bits": 5, "config": 5,
+    "arrays": 6,
+    "layers": 7,
+    "heads": 8, "network": 8,
+    "model": 9,
+    "bounded": 10,
+    "train": 11,
 }
 ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"}}
 SHELL = {"cli", "__main__", "__init__"}

@@ -96,7 +96,7 @@ def test_paths_agree(rng, heads, activation, d_o):
        spread=st.sampled_from([1, 5, 20, 50, 100, 1000, 10000]))
 def test_paths_agree_at_every_spread(seed, combination, T, V, H, m, onehot, spread):
     heads, activation, d_o = combination
-    shape = {"d": T + 3, "d_v": 1, "positions": "onehot"} if onehot else {"V": V, "d": 5, "d_v": 2}
+    shape = {"d": T + 3, "d_v": 1, "positions": "onehot", "values": "bit"} if onehot else {"V": V, "d": 5, "d_v": 2}
     model = ModelConfig(T, H=H, d_o=d_o, heads=heads, activation=activation, **shape)
     rng = np.random.default_rng(seed)
     params, X = draw(rng, model, m, spread)
@@ -147,7 +147,7 @@ def test_heads_are_combined_as_they_say(rng):
     for heads, o in want.items():
         model = ModelConfig(5, H=2, d=6, d_v=3, d_o=4, heads=heads, activation="relu")
         params = {"W_C": W[:model.width], "w": w, "c": np.array(c)}
-        assert np.allclose(readout(params, out, model)[0], o @ w + c, rtol=1e-13)
+        assert np.allclose(readout(params, out, None, model)[0], o @ w + c, rtol=1e-13)
 
 
 def test_the_bounded_class_is_a_model_with_orthonormal_tokens(rng):
@@ -179,7 +179,7 @@ def test_attention_of_is_the_softmax_over_explicit_tokens(rng, model):
 
 def test_shares_of_heads(rng):
     """Of three heads on bits 0, 1 and 2 the readout takes 3, -1 and 0 times the bit."""
-    model = ModelConfig(4, H=3, d=7, d_v=1, heads="concat", positions="onehot")
+    model = ModelConfig(4, H=3, d=7, d_v=1, heads="concat", positions="onehot", values="bit")
     params = {"q": 60 * np.eye(4)[:3], "w": np.array([3.0, -1.0, 0.0]), "c": np.array(5.0)}
     X = np.array([[0, 0, 0, 1], [0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1]])
     assert np.allclose(head_shares(params, X, model), [0.75, 0.25, 0], atol=1e-12)
@@ -244,7 +244,7 @@ def test_configurations_are_frozen_and_know_their_fields():
         with pytest.raises(ValueError, match="^H: "):
             make()
     for name, value in dataclasses.asdict(ModelConfig(np.int64(4), V=np.int64(2), d_o=np.int32(3))).items():
-        assert type(value) in (int, float, str), name
+        assert type(value) in (int, float, str, bool), name
 
 
 @every_preset

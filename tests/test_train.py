@@ -39,7 +39,7 @@ def hand_built(kind):
         model, q[0, [1, 4]] = ModelConfig.paper(6), 40
         params = {"q": q, "w": np.array([40.0]), "c": np.array(-30.0)}
     else:
-        model = ModelConfig(6, H=2, d=9, d_v=1, d_o=2, heads="concat", activation="relu", positions="onehot")
+        model = ModelConfig(6, H=2, d=9, d_v=1, d_o=2, heads="concat", activation="relu", positions="onehot", values="bit")
         q[[0, 1], [1, 4]] = 60
         params = {"q": q, "W_C": np.array([[1.0, -1.0], [-1.0, 1.0]]), "w": np.array([20.0, 20.0]),
                   "c": np.array(-10.0)}
@@ -193,7 +193,7 @@ def test_a_memorising_model_is_doubted_and_a_true_one_is_not():
     rng = np.random.default_rng(0)
     X, fresh = rng.integers(0, 2, (15, 24)), rng.integers(0, 2, (2000, 24))
     y = X[:, 3]
-    model = ModelConfig(24, H=24, d=27, d_v=1, heads="concat", positions="onehot")
+    model = ModelConfig(24, H=24, d=27, d_v=1, heads="concat", positions="onehot", values="bit")
     reading = {"q": 60 * np.eye(24), "c": np.array(-8.0)}
     memory = reading | {"w": np.linalg.lstsq(X, 16.0 * y, rcond=None)[0]}
     rule = reading | {"w": 16.0 * np.eye(24)[3]}
