@@ -1,4 +1,5 @@
 """Runs: their streams of randomness, the sample, the verdict and the record, each against an independent account."""
+import dataclasses
 import json
 import math
 from itertools import combinations
@@ -307,7 +308,10 @@ def test_numbers_that_json_does_not_know_become_null():
 def test_every_bounded_norm_is_reported_beside_its_radius():
     for options in (dict(), dict(H=2, method="adam", model="paper", steps=5)):
         result, record = runs.plan_task("and", 2, 16, **options).run()
-        params, reported = result.params, record["norms"]
+        unequal = {"q": result.params["q"] * np.linspace(1, 0.5, result.model.H)[:, None]}
+        result = dataclasses.replace(result, params=result.params | unequal)
+        params, reported = result.params, runs.norms(result)
+        assert result.model.H > 1 or reported == record["norms"]
         by_hand = {"||W_QK^T||_{2,1}": (max(np.abs(q).sum() for q in params["q"]), 2 * (math.log(16) + 4)),
                    "|w|": (np.abs(params["w"]).max(), 32.0), "|c|": (abs(params["c"]), 32.0)}
         assert set(reported) == set(by_hand)
