@@ -15,7 +15,7 @@ def learning(record, result, path):
 
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     attention, loss = figure.subplots(1, 2, width_ratios=[2, 1])
-    weights = result.shares @ result.attention()
+    weights = result.strength()
     true = record["support_true"] or []
     attention.vlines(np.arange(record["T"]), 0, weights, color=GREY, linewidth=1.5)
     support = list(result.support(len(record["support_found"])))
@@ -25,7 +25,7 @@ def learning(record, result, path):
     else:
         for t in support:
             attention.annotate(record["names"][t], (t, weights[t]), xytext=(6, -3), textcoords="offset points")
-    attention.set(xlabel="position", ylabel="attention of [CLS]", ylim=(0, None))
+    attention.set(xlabel="position", ylabel="attention of [CLS]" if record["heads"] else "influence", ylim=(0, None))
     attention.xaxis.get_major_locator().set_params(integer=True)
     attention.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     loss.plot(result.history["step"], result.history["loss"], color=BLUE, linewidth=1)

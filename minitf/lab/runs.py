@@ -21,7 +21,7 @@ from minitf.train import TrainConfig, fit
 HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
 ATTEMPTS = 200          # samples drawn before an unambiguous one is given up
 FIRST_ORDER = ("and", "or", "majority", "threshold")
-MODELS = ("paper", "scalar")
+MODELS = ("paper", "scalar", "gpt", "mlp")
 LARGEST = 1 << 30       # bits of a sample, each held as a byte and as a float32: 5 GB
 WIDEST = 1 << 22        # heads x positions of a model; a tf-scalar, with its tables of values, counts as 128 heads
 
@@ -50,13 +50,14 @@ RECORD = {
     "noisy_holdout_accuracy": "drawn task: against labels with the same noise",
     "learned": "drawn task: exact support, every fresh example right; own table: the interval lies above chance",
     "method": "pgd or adam",
-    "model": "paper or scalar",
+    "model": "paper, scalar, gpt or mlp",
     "heads": "attention heads",
     "radius": "bound on ||W_QK^T||_{2,1}; null for none",
     "steps": "steps taken",
     "seconds": "of training",
     "norms": "every bounded norm: {name: {value, radius}}, the largest over the heads",
-    "attention_top": "[position, mean attention] of the ten strongest positions, and of as many as were found",
+    "attention_top": "[position, mean attention] of the ten strongest, and of as many as were found; mlp: flip rates",
+    "residual": "||x - P(x - g)||, g the gradient of the mean training loss: how far from stationary training ended",
     "seed": "of the run",
     "version": "of the library",
 }
@@ -69,20 +70,21 @@ class Plan(NamedTuple):
     run: Callable
 
 
-def auto_method(kind):
-    """"pgd" for rules whose bits each correlate with the label, "adam" for those where perhaps none does."""
-    return "pgd" if kind in FIRST_ORDER else "adam"
+def auto_method(kind, model=None):
+    """"pgd" for rules whose bits each correlate with the label, "adam" where perhaps none does, and for gpt and mlp."""
+    return "pgd" if kind in FIRST_ORDER and model not in ("gpt", "mlp") else "adam"
 
 
-def auto_m(kind, T, k, method):
+def auto_m(kind, T, k, method, model=None):
     """The sample size of a run unless given.
 
         pgd     6 log2 C(T, k), rounded down; at least 16
-        adam    500 for k <= 2, four times more for every further bit, times T/64 beyond T = 64
+        adam    500 for k <= 2, four times more for every further bit, times T/64 beyond T = 64; twice that for gpt, mlp
     """
     if method == "pgd":
         return max(16, math.floor(6 * math.log2(math.comb(T, k))))
-    return math.ceil(500 * 4 ** max(k - 2, 0) * max(T / 64, 1))
+    base = 1000 if model in ("gpt", "mlp") else 500
+    return math.ceil(base * 4 ** max(k - 2, 0) * max(T / 64, 1))
 
 
 def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
@@ -136,13 +138,13 @@ def norms(result):
 
 def record_of(result, seconds, X, y, found, **known):
     """The record of a run, its keys those of RECORD: what is known of it and what the training itself says."""
-    weights = result.shares @ result.attention()
+    weights = result.strength()
     top = np.argsort(-weights, kind="stable")[:max(10, len(found))]
     return dict.fromkeys(RECORD) | known | {
         "T": result.model.T, "m": len(y), "heads": result.model.H, "radius": result.model.radius, "version": VERSION,
         "train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
         "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
-        "attention_top": [[int(t), float(weights[t])] for t in top],
+        "residual": result.residual, "attention_top": [[int(t), float(weights[t])] for t in top],
     }
 
 
@@ -162,9 +164,9 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
               H=None, radius=None, steps=None, seed=0, redraw=False):
     """Check every option, draw the task and its sample: a Plan whose run(callback) trains and measures."""
     task_rng, sample_rng, holdout_rng, training_rng = streams(seed, 4)
-    method, model, config, train = choose(auto_method(task), model, method, T, k, H, radius, steps)
+    method, model, config, train = choose(auto_method(task, model), model, method, T, k, H, radius, steps)
     drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
-    m = integer("m", auto_m(task, T, k, method) if m is None else m, 1)
+    m = integer("m", auto_m(task, T, k, method, model) if m is None else m, 1)
     require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^30 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
 
@@ -192,7 +194,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     split_rng, training_rng = streams(seed, 2)
     require(k is None or 1 <= integer("k", k) <= T, "k", f"an integer from 1 to {T}, the number of columns", k)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
-    method, model, config, train = choose("pgd", model, method, T, min(3, T) if k is None else k, H, radius, steps)
+    method, model, config, train = choose(auto_method("and", model), model, method, T, min(3, T) if k is None else k, H, radius, steps)
     rows, held = stratified_split(table.y, holdout, split_rng)
     both = f"a share that leaves some of the {len(table.y)} rows on both sides"
     require(len(held) and len(rows), "holdout", both, holdout)
@@ -202,7 +204,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
         result, seconds = timed_fit(X, y, config, training_rng, train, callback)
         right = int((result.predict(table.X[held]) == table.y[held]).sum())
         interval = wilson(right, len(held))
-        weights = result.shares @ result.attention()
+        weights = result.strength()
         found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
         chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
         return result, record_of(
@@ -224,7 +226,9 @@ def choose(usual, model, method, T, k, H, radius, steps):
     method = usual if method == "auto" else choice("method", method, ("pgd", "adam"))
     model = ("paper" if method == "pgd" else "scalar") if model is None else choice("model", model, MODELS)
     options = {name: value for name, value in (("H", H), ("radius", radius)) if value is not None}
-    config = ModelConfig.paper(T, k, **options) if model == "paper" else ModelConfig.scalar(T, **options)
+    require(H is None or model != "mlp", "H", "none with model mlp", H)
+    require(radius is None or model in ("paper", "scalar"), "radius", f"none with model {model}", radius)
+    config = ModelConfig.paper(T, k, **options) if model == "paper" else getattr(ModelConfig, model)(T, **options)
     heads = config.H if model == "paper" else 128
     require(T * heads <= WIDEST, "T", f"at most {WIDEST // heads} with model {model} and heads = {config.H}", T)
     return method, model, config, TrainConfig(method=method, steps=steps)

@@ -1,0 +1,71 @@
+"""A record of a run in words: what `learn` prints."""
+
+
+def report(record):
+    """What learn prints: the task, the sample, what was found, the attention, the norms, the verdict."""
+    facts = table_facts(record) if record["task"] is None else task_facts(record)
+    norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
+             for name, norm in record["norms"].items()]
+    heads = f", {record['heads']} heads weighed by how much of the logit they move" if record["heads"] > 1 else ""
+    return "\n".join([
+        f"Task       {record['description']}; always guessing the commoner label is right "
+        f"{record['chance']:.1%} of the time",
+        facts["sample"],
+        f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
+        f"{record['seconds']:.2f} s, seed {record['seed']}",
+        "", facts["support"],
+        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
+        f"Attention of the [CLS] query{heads}" if record["heads"] else "Influence: how often a flipped bit flips the answer",
+        *bars(record), "",
+        *(norms or ["Norm       unconstrained"]), "", facts["verdict"]])
+
+
+def task_facts(record):
+    """The lines of a report that speak of a drawn task."""
+    found, true = (" ".join(map(str, record[key])) for key in ("support_found", "support_true"))
+    determined = {True: "one support alone explains them", False: "several supports explain them",
+                  None: "not checked for other supports that explain them"}[record["determined"]]
+    redrawn = f" (draw {record['redraws'] + 1})" if record["redraws"] else ""
+    limit = f"log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits name a support"
+    flipped, noisy = "", ""
+    if record["noise"]:
+        flipped = f", {100 * record['noise']:.3g}% of their labels flipped"
+        noisy = f" with clean labels, {record['noisy_holdout_accuracy']:.2%} with noise"
+    verdict = "learned: the exact support, and every fresh example right"
+    if not record["learned"]:
+        verdict = "not learned: the support is wrong"
+        if found == true:
+            verdict = "not learned: the support is exact, but some fresh examples are wrong"
+        elif record["holdout_accuracy"] == 1:
+            verdict += ", yet every fresh example is right"
+    return {
+        "sample": f"Sample     m = {record['m']} examples{redrawn}, {determined}; {limit}",
+        "support": f"Support    found {found}   true {true}   {'exact' if found == true else 'WRONG'}",
+        "accuracy": f"examples{flipped}\n"
+                    f"           {record['holdout_accuracy']:.2%} of {record['holdout']} fresh examples{noisy}",
+        "verdict": verdict}
+
+
+def table_facts(record):
+    """The lines of a report that speak of a user's own table."""
+    low, high = record["holdout_interval"]
+    return {
+        "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
+        "support": "Support    found " + " ".join(record["support_found"]),
+        "accuracy": f"rows\n           {record['holdout_accuracy']:.2%} of the rows held out, "
+                    f"95 % interval {low:.1%} to {high:.1%}",
+        "verdict": "learned: better than chance" if record["learned"] else "not learned: not better than chance"}
+
+
+def bars(record, width=40):
+    """The strongest positions and their attention as bars, every found one among them; the rest in one line."""
+    names = record["names"] or range(record["T"])
+    most, found = record["attention_top"][0][1] or 1.0, len(record["support_found"])
+    top = [(str(names[t]), a, "#" * round(width * a / most)) for t, a in record["attention_top"][:max(6, found)]]
+    top = [line for i, line in enumerate(top) if line[2] or i < found]
+    column = max(5, *(len(name) for name, _, _ in top))
+    if not record["heads"]:                     # influences do not add up to 1
+        return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in top]
+    rest = max(0.0, 1 - sum(a for _, a, _ in top))
+    others = f"{record['T'] - len(top)} positions and [CLS]" if record["T"] > len(top) else "[CLS]"
+    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in [*top, ("other", rest, f"({others})")]]
