@@ -159,3 +159,138 @@ def tf_scalar(X, x_cls, W_QK, W_V, W_C, w, activation=identity):
         hidden = activation(np.array([dot(mean, W_V[:, b]) for b in range(W_V.shape[1])]))
         y[n] = dot(w, [dot(hidden, W_C[:, c]) for c in range(W_C.shape[1])])
     return y
+
+
+def forward(params, X, model, z=None):
+    """Twin of model.forward: the logits (m,), one example, one row, one head at a time. z: one query, or one an example."""
+    return np.array([example(params, X[i], model, z if z is None or z.ndim == 1 else z[i])[0] for i in range(len(X))])
+
+
+def cls_attention(params, X, model):
+    """Twin of model.attention_of: attention (H, T) of the first row in the last layer, averaged over examples."""
+    seen = [example(params, x, model, None)[1] for x in X]
+    skip = 0 if model.input == "tokens" else 1
+    return np.array([[math.fsum(weights[h][skip + t] for weights in seen) / len(X) for t in range(model.T)]
+                     for h in range(model.H)])
+
+
+def example(params, x, model, z):
+    """The logit of one example, and the attention of its first row (or of z) in the last layer, a list for every head."""
+    if model.block == "mlp":
+        row = [1.0 if bit else -1.0 for bit in x]
+        for l in range(model.L):
+            row = affine(row, get(params, model, l, "W_1"), get(params, model, l, "b_1"))
+            row = act(row, model)
+        return dot(row, params["w"]) + float(params["c"]), None
+    rows = [list(map(float, token)) for token in x] if model.input == "tokens" else token_rows(params, x, model)
+    for l in range(model.L):
+        def p(name, l=l):
+            return get(params, model, l, name)
+        keys = [norm_row(row, p, "_1", model) for row in rows] if model.block == "gpt" else rows
+        asking = [(list(map(float, z)), list(map(float, z)))] if z is not None else list(zip(rows, keys))
+        done = [one_row(row, query, keys, p, model) for row, query in asking]
+        rows, weights = [row for row, _ in done], done[0][1]
+    last = norm_row(rows[0], params.get, "", model) if model.block == "gpt" else rows[0]
+    return dot(last, params["w"]) + float(params["c"]), weights
+
+
+def get(params, model, l, name):
+    """An array of layer l, None if there is none."""
+    return params.get(f"{l}/{name}" if model.L > 1 else name)
+
+
+def token_rows(params, x, model):
+    """x_cls, then E[b] + P_t: trained, or the fixed ones of the paper's embedding."""
+    V, T, d = model.V, model.T, model.d
+    if model.positions == "learned":
+        E, P, x_cls = params["E"], params["P"], params["x_cls"]
+    else:
+        size = d - V - 1
+        E, P, x_cls = np.zeros((V, d)), np.zeros((T, d)), np.zeros(d)
+        x_cls[d - 1] = 1
+        for b in range(V):
+            E[b, size + b] = 1
+        if model.positions == "sign":
+            P[:, :size] = np.where(np.random.default_rng(model.position_seed).integers(0, 2, (T, size)) == 1, 1, -1)
+            P /= math.sqrt(size)
+        for t in range(T):
+            if model.positions == "onehot":
+                P[t, t] = 1
+            for j in range(size // 2 if model.positions == "sinusoidal" else 0):
+                angle = t / 10000 ** (2 * j / size)
+                P[t, j], P[t, size // 2 + j] = (f(angle) * math.sqrt(2 / size) for f in (math.sin, math.cos))
+    return [[float(a) for a in x_cls]] + [[float(E[b, a]) + float(P[t, a]) for a in range(d)] for t, b in enumerate(x)]
+
+
+def affine(row, W, b=None):
+    """row W + b, as a list."""
+    return linear(np.array([row]), W, b)[0].tolist()
+
+
+def act(row, model):
+    """The activation of a model, entry by entry."""
+    return {"identity": identity, "relu": relu, "gelu": gelu}[model.activation](np.array(row)).tolist()
+
+
+def norm_row(row, p, i, model):
+    """The norm of a model between its layers, of one row; p(name) is an array of the layer."""
+    if model.norm == "layer":
+        return layer_norm(np.array(row), p(f"gain{i}"), p(f"bias{i}")).tolist()
+    return unit_ball(np.array(row)).tolist() if model.norm == "ball" else row
+
+
+def weights_of(query, keys, p, h, model):
+    """The attention of one query on all keys in head h."""
+    if p("q") is not None:
+        scores = [dot(key, p("q")[h]) for key in [key[:len(p("q")[h])] for key in keys]]
+    elif p("W_QK") is not None:
+        scores = [dot(key, [dot(row, query) for row in p("W_QK")[h]]) for key in keys]
+    else:
+        bias = p("b_Q")[h] if p("b_Q") is not None else None
+        asked = affine(query, p("W_Q")[h], bias)
+        scores = [dot(affine(key, p("W_K")[h]), asked) for key in keys]
+    if model.block == "gpt":
+        scores = [s / math.sqrt(model.d // model.H) for s in scores]
+    if model.normalise == "uniform":
+        return [1 / len(keys)] * len(keys)
+    if model.normalise == "hard":
+        return [(s == max(scores)) / scores.count(max(scores)) for s in scores]
+    return softmax_row(scores)
+
+
+def one_row(row, query, keys, p, model):
+    """One row after a layer, and its attention in every head."""
+    weights = [weights_of(query, keys, p, h, model) for h in range(model.H)]
+    heads = []
+    for h in range(model.H):
+        mean = [dot(weights[h], [key[a] for key in keys]) for a in range(model.d)]
+        heads.append([mean[model.d - 2]] if model.values == "bit" else affine(mean, p("W_V")[h]))
+    after = {"gpt": gpt_row, "tf": tf_row}[model.block]
+    return after(row, heads, p, model), weights
+
+
+def tf_row(row, heads, p, model):
+    """The rest of a layer of the paper for one row: its heads combined, its norms, its residual."""
+    W_C = p("W_C") if p("W_C") is not None else np.eye(model.width)
+    if model.heads == "sum-pre":
+        pooled = [math.fsum(entries) for entries in zip(*heads)]
+        new = affine(act(norm_row(pooled, p, "_1", model), model), W_C)
+    elif model.heads == "sum-out":
+        new = affine([a for head in heads for a in act(norm_row(head, p, "_1", model), model)], W_C)
+    else:
+        new = act(affine(norm_row([a for head in heads for a in head], p, "_1", model), W_C), model)
+    if model.residual:
+        new = [a + b for a, b in zip(row, new, strict=True)]
+    return norm_row(new, p, "_2", model)
+
+
+def gpt_row(row, heads, p, model):
+    """The rest of a block of gpt for one row: output projection, then the MLP."""
+    joined = [a + float(p("b_V")[h][j]) for h, head in enumerate(heads) for j, a in enumerate(head)]
+    new = affine(joined, p("W_C"), p("b_C"))
+    row = [a + b for a, b in zip(row, new, strict=True)] if model.residual else new
+    if not model.d_ff:
+        return row
+    hidden = act(affine(norm_row(row, p, "_2", model), p("W_1"), p("b_1")), model)
+    new = affine(hidden, p("W_2"), p("b_2"))
+    return [a + b for a, b in zip(row, new, strict=True)] if model.residual else new
