@@ -137,6 +137,18 @@ def cotangent(dout, shape):
 
 def prepare(q, k, v, mask, causal, scale):
     """Check the arguments; return stacked q, k, v of one dtype, H/G, scale, and the mask as bias and blocked pairs."""
+    q, k, v, shared, scale, mask, reach = check(q, k, v, mask, causal, scale)
+    Tq, Tk = q.shape[-2], k.shape[-2]
+    bias, blocked = (None, None) if mask is None else split(mask, q.real.dtype)
+    if reach is not None:
+        future = np.arange(Tk) > np.arange(Tq)[:, None] + reach
+        blocked = future if blocked is None else blocked | future
+    bias, blocked = (x if x is None else spread(x, shared, Tq, Tk) for x in (bias, blocked))
+    return stack(q, shared), k, v, shared, scale, bias, blocked
+
+
+def check(q, k, v, mask, causal, scale):
+    """Check the arguments; return q, k, v of one dtype, H/G, scale, mask (array or None), reach (`corner`)."""
     q, k, v = floats("q", q), floats("k", k), floats("v", v)
     require(q.ndim >= 2 and q.shape[-1] > 0, "q", "shape (..., H, Tq, d) or (Tq, d) with d >= 1", q)
     for name, x in ("k", k), ("v", v):
@@ -153,11 +165,13 @@ def prepare(q, k, v, mask, causal, scale):
     dtype = np.result_type(q, k, v)
     q, k, v = (x.astype(dtype, copy=False) for x in (q, k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
-    bias, blocked = split(mask, (*np.broadcast_shapes(*shapes[:2]), *H, Tq, Tk), q.real.dtype)
-    future = later(causal, Tq, Tk)
-    blocked = blocked if future is None else future if blocked is None else blocked | future
-    bias, blocked = (x if x is None else spread(x, shared, Tq, Tk) for x in (bias, blocked))
-    return stack(q, shared), k, v, shared, scale, bias, blocked
+    if mask is not None:
+        mask, scores = np.asarray(mask), (*np.broadcast_shapes(*shapes[:2]), *H, Tq, Tk)
+        kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
+        require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
+        fits = broadcasts(mask.shape, scores) and np.broadcast_shapes(mask.shape, scores) == scores
+        require(fits, "mask", f"a shape that broadcasts to the scores {scores}", mask)
+    return q, k, v, shared, scale, mask, corner(causal, Tq, Tk)
 
 
 def broadcasts(*shapes):
@@ -168,15 +182,19 @@ def broadcasts(*shapes):
         return False
 
 
-def split(mask, shape, dtype):
-    """Split a mask for scores of this shape and dtype: its finite part or None, its blocked pairs or None."""
-    if mask is None:
-        return None, None
-    mask = np.asarray(mask)
-    kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
-    require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
-    fits = broadcasts(mask.shape, shape) and np.broadcast_shapes(mask.shape, shape) == shape
-    require(fits, "mask", f"a shape that broadcasts to the scores {shape}", mask)
+def corner(causal, Tq, Tk):
+    """Return r where causal order lets query i attend to keys 0..i+r; None without causal order."""
+    known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in ("top-left", "bottom-right")
+    require(known, "causal", 'False, True, "top-left" or "bottom-right"', causal)
+    if not causal:
+        return None
+    named = isinstance(causal, str) or Tq == Tk
+    require(named, "causal", f'"top-left" or "bottom-right" with {Tq} queries and {Tk} keys', causal)
+    return Tk - Tq if causal == "bottom-right" else 0
+
+
+def split(mask, dtype):
+    """Split a mask for scores of this dtype: its finite part or None, its blocked pairs."""
     if mask.dtype == np.bool_:
         return None, ~mask
     blocked = np.isneginf(mask)
@@ -184,17 +202,6 @@ def split(mask, shape, dtype):
         bias = np.where(blocked, 0, mask).astype(dtype)
     require(bool(np.isfinite(bias).all()), "mask", f"-inf, or numbers finite in {dtype}", mask)
     return bias, blocked
-
-
-def later(causal, Tq, Tk):
-    """Return the pairs (Tq, Tk) that causal order blocks, or None."""
-    known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in ("top-left", "bottom-right")
-    require(known, "causal", 'False, True, "top-left" or "bottom-right"', causal)
-    if not causal:
-        return None
-    named = isinstance(causal, str) or Tq == Tk
-    require(named, "causal", f'"top-left" or "bottom-right" with {Tq} queries and {Tk} keys', causal)
-    return np.arange(Tk) > np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right" else 0)
 
 
 def spread(x, shared, Tq, Tk):

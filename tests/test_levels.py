@@ -11,7 +11,7 @@ LEVEL = {
     "thresholds": 2, "identify": 2,
     "projections": 3, "ops": 3, "optim": 3,
     "losses": 4, "attention": 4,
-    "bits": 5, "config": 5,
+    "bits": 5, "blocked": 5, "config": 5,
     "arrays": 6,
     "layers": 7,
     "heads": 8, "network": 8,

@@ -6,12 +6,13 @@
         op(*args)[0] is close to case.oracle(*args, **case.options)          values
 """
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable
 
 import numpy as np
 
 from minitf.attention import attention
+from minitf.blocked import attention_blocked
 from minitf.checks import generator
 from minitf.losses import logistic
 from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
@@ -101,3 +102,7 @@ CASES = [
     heads("softcap", 5, 7, 2, 2, scale=2.0, softcap=1.5),
     heads("everything", 5, 7, 4, 2, mask=ADDED, causal="bottom-right", scale=-1.5, softcap=2.0),
 ]
+
+CASES += [replace(case, name=case.name.replace("attention", "attention_blocked"), op=attention_blocked,
+                  oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0], options=case.options | {"block": 2})
+          for case in CASES if case.op is attention]
