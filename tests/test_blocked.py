@@ -52,15 +52,15 @@ def test_output_and_gradients_are_those_of_attention(case, block, rng):
        heads=st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1)]), softcap=st.sampled_from([None, 0.7]),
        causal=st.sampled_from(CORNERS), mask=st.sampled_from([None, "boolean", "added"]), size=st.sampled_from([1, 30]),
        lead=st.sampled_from([((), (), ()), ((2,), (), (2,)), ((), (3,), (1,)), ((2, 1), (3,), (1, 3)), ((1,), (1,), (2,))]),
-       spread=st.sampled_from([(-4, None), (-3, None), (-2, None), (-1, None), (-2, -1)]))
-def test_any_shape_and_options(seed, Tq, Tk, block, heads, softcap, causal, mask, size, lead, spread):
+       rank=st.integers(0, 5), ones=st.sets(st.integers(1, 5)))
+def test_any_shape_and_options(seed, Tq, Tk, block, heads, softcap, causal, mask, size, lead, rank, ones):
     """Masks of every rank; grouped heads; leading axes that broadcast; lengths on both sides of each corner."""
     rng = np.random.default_rng(seed)
     H, G = heads
     args = draw(rng, lead[0] + (H, Tq, 3), lead[1] + (G, Tk, 3), lead[2] + (G, Tk, 2))
     if mask is not None:
-        full = np.broadcast_shapes(*lead[:2]) + (H, Tq, Tk)
-        may = rng.random(full[max(-len(full), spread[0]):spread[1]] + (1,) * (spread[1] is not None)) < 0.6
+        full = (np.broadcast_shapes(*lead[:2]) + (H, Tq, Tk))[::-1][:rank]
+        may = rng.random([1 if i in ones else n for i, n in enumerate(full, 1)][::-1]) < 0.6
         mask = may if mask == "boolean" else np.where(may, rng.standard_normal(may.shape), -np.inf)
     options = dict(softcap=softcap, causal=causal, mask=mask, scale=size / 2)
     expected, got = run(attention, args, **options), run(attention_blocked, args, block=block, **options)
