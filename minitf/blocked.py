@@ -70,4 +70,4 @@ def cut(mask, rows, keys):
     if mask is None:
         return None
     mask = mask[..., rows, :] if mask.ndim > 1 and mask.shape[-2] > 1 else mask
-    return mask[..., keys] if mask.ndim and mask.shape[-1] > 1 else mask
+    return mask[..., keys] if mask.ndim else mask
