@@ -1,6 +1,6 @@
-"""The arrays of a model: their `shapes`, a start for training, the balls they are kept in, and those that are not trained.
+"""The arrays of a model: their `shapes`, a start for training, the balls they are kept in, and those that are fixed.
 
-    E, P, x_cls       tokens: a symbol's vector, a position's vector, the [CLS] token                  (V, d) (T, d) (d,)
+    E, P, x_cls       tokens: a symbol's vector, a position's vector, the [CLS] token         (V, d) (T, d) (d,)
     q | W_QK | W_Q, W_K     score of token x for query z:  x . q,   x . W_QK z   or   (W_K^T x) . (W_Q^T z)
                                                                        (H, d)   (H, d, d)   (H, d, d_v) twice
     W_V, W_C          values; what combines the heads                                         (H, d, d_v) (width, d_o)
@@ -71,9 +71,9 @@ def mlp_shapes(model, l):
 
 
 def init_params(rng, model):
-    """Draw the starting parameters: normal, E, P, x_cls of standard deviation 1/2, matrices and w 1/sqrt(rows), q 3/2/sqrt(d),
-    so that every head attends to positions of its own from the start. Gains 1, biases and c 0. Where values are bits:
-    uniform attention, q = 0, and w = 1."""
+    """Draw the starting parameters: normal, E, P, x_cls of standard deviation 1/2, matrices and w 1/sqrt(rows),
+    q 3/2/sqrt(d), so that every head attends to positions of its own from the start. Gains 1, biases and c 0. Where
+    values are bits: uniform attention, q = 0, and w = 1."""
     generator("rng", rng)
     params = {}
     for name, shape in shapes(model).items():
@@ -120,7 +120,7 @@ def constraints(model):
 
 
 def fixed_parts(model, dtype):
-    """The arrays of a model that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits."""
+    """The arrays that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits."""
     if model.positions == "learned":
         return {}
     V, d_P = model.V, model.d - model.V - 1

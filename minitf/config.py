@@ -25,7 +25,7 @@ class ModelConfig:
     positions  "learned": E, P, x_cls are trained.  Otherwise they are fixed, E_0, E_1, .. and x_cls orthonormal and at
                right angles to the P_t of length 1: "onehot" (orthonormal, d = T + V + 1), "sign" (random +-1/sqrt(d_P),
                drawn from position_seed) or "sinusoidal", of width d_P = d - V - 1
-    values     "learned": W_V is trained.  "bit": W_V = E_1, so that the value is the bit, and q lies in the span of the P_t
+    values     "learned": W_V is trained.  "bit": W_V = E_1, so that the value is the bit; q lies in the span of the P_t
     query      "q" (of one layer: q = W_QK x_cls), "combined" (W_QK) or "factored" (W_QK = W_K W_Q^T)
     normalise  "softmax"; "uniform", its limit at score scale 0; "hard", its limit at infinite scale: the largest scores
                share the attention, and no derivative reaches them
@@ -114,8 +114,9 @@ class ModelConfig:
 
     @classmethod
     def paper(cls, T, k=3, *, H=1, radius=None):
-        """The bounded class: one-hot positions, value = the bit, logit = w r + c, ||q||_1 <= k (log T + 4), |w|, |c| <= 16 k.
+        """The bounded class: one-hot positions, value = the bit, logit = w r + c, in balls that suffice for k bits.
 
+        ||q||_1 <= k (log T + 4),   |w|, |c| <= 16 k
         k is the sparsity that the class is sized for, 3 unless given. The radius suffices for attention 1 - e^-4 on k
         positions. Source: the construction of sparse functions in section 4 of the paper.
         """
@@ -130,7 +131,7 @@ class ModelConfig:
 
     @classmethod
     def network(cls, T, *, L=2, H=1, d=35, d_v=16, C_2=4.0, C_21=16.0, B_w=4.0, positions="sinusoidal", **options):
-        """The L-layer class of the paper: g <- Pi(sigma(Pi(A g W_V)) W_C), Pi the projection of rows onto the unit ball.
+        """The L-layer class of the paper: g <- Pi(sigma(Pi(A g W_V)) W_C), Pi projects rows onto the unit ball.
 
         Tokens are fixed and at most sqrt(2) long; of W_QK (rows), W_V and W_C (columns) the spectral norms are at most
         C_2 and the (2,1) norms at most C_21; ||w||_2 <= B_w. Source: section 4 of the paper.
@@ -141,8 +142,11 @@ class ModelConfig:
 
     @classmethod
     def gpt(cls, T, *, L=1, H=4, d=64, d_ff=None, **options):
-        """minGPT without causal mask and dropout: pre-norm blocks with residuals, H heads of width d/H, a GELU MLP of
-        width 4d, learned positions, read at [CLS] after a last layer norm. Source: Radford et al. 2019; Karpathy 2020."""
+        """minGPT without causal mask and dropout: pre-norm blocks with residuals, a last norm, read at [CLS].
+
+        H heads of width d/H, query but no key bias, a GELU MLP of width d_ff (4 d unless given), learned positions.
+        Source: Radford et al. 2019; Karpathy 2020 (minGPT).
+        """
         known = {"norm": "layer", "residual": True, "activation": "gelu", "heads": "concat", "query": "factored"}
         d_v = divided(d, H)
         return cls(T=T, L=L, H=H, d=d, d_v=d_v, d_o=d, d_ff=4 * d if d_ff is None else d_ff, block="gpt",

@@ -1,8 +1,8 @@
-"""The heads of the [CLS] query, from tables: a token depends on its symbol and position alone, and so do score and value.
+"""The heads of the [CLS] query, from tables: a token depends on its symbol and position alone; so do score and value.
 
-    u_h = W_QK,h z          what the query z = x_cls (or its norm) looks for: x . u_h is the score of token x      (H, d)
-    s, v = x u, x W_V       for all V T possible tokens at once, and for [CLS]                   (V, T, H) (V, T, H, d_v)
-    out                     softmax averages over the tokens of every example, by `bits.cls_head`             (m, H, d_v)
+    u_h = W_QK,h z      what the query z = x_cls (or its norm) looks for: x . u_h is the score of token x      (H, d)
+    s, v = x u, x W_V   for all V T possible tokens at once, and for [CLS]                   (V, T, H) (V, T, H, d_v)
+    out                 softmax averages over the tokens of every example, by `bits.cls_head`             (m, H, d_v)
 
 This is exact for one layer, also behind a layer norm, which acts on every token alone. `minitf.network` is the ordinary
 way, for any number of layers. Every function returns its pullback; gradients of parameters come in a dict.
@@ -24,7 +24,7 @@ def plus(*grads):
 
 
 def sought(p, z, model):
-    """The vector u_h (H, d) whose product with a token is its score, for the one query z (d,). pullback(du) -> dz and a dict."""
+    """The vectors u (H, d) whose product with a token is its score, for a query z (d,). pullback(du) -> dz, a dict."""
     if model.query == "q":
         return p["q"], lambda du: (np.zeros_like(z), {"q": du})
     if model.query == "combined":
@@ -64,7 +64,7 @@ def scores_and_values(tokens, u, W_V):
 
 
 def attend_table(s, v, s_cls, v_cls, X, model):
-    """cls_head with the head axis last in s, v; uniform attention is that of equal scores, which no derivative moves."""
+    """cls_head with heads behind positions in s, v; uniform attention is that of equal scores: no derivative."""
     zero = 0.0 if model.normalise == "uniform" else 1.0
     out, back = cls_head(zero * np.moveaxis(s, -1, 0), np.moveaxis(v, -2, 0), zero * s_cls, v_cls, X)
 

@@ -30,7 +30,7 @@ def forward(params, X, model, *, z=None, path="fast"):
     """Logits of examples, and the pullback to a dict of gradients with the keys of params.
 
     X (m, T) symbols 0..V-1 -> logits (m,). With input "tokens" X is tokens (m, T, d), the first of them [CLS], and the
-    dict also holds "X"; in one layer, z (d,) or (m, d) may be the query instead of the first token, and "z" is held too.
+    dict also holds "X"; in one layer z, (d,) or (m, d), may be the query instead of the first token, with its "z".
     path "fast" is the exact two-product form of `bits` where it applies, "general" builds every token and calls
     `attention`: the same function, for tests and for reading. Errors: names or shapes not those of the model, a wrong
     T, a symbol that does not exist.
@@ -129,8 +129,10 @@ def last_heads(params, X, model, z=None, path="fast"):
 
 
 def attention_of(params, X, model):
-    """Attention weights of the [CLS] query on the T positions in the last layer, averaged over examples: (H, T), or (0, T)
-    for a model without attention. [CLS] keeps the rest (with tokens it is the first of the T)."""
+    """Attention weights of the [CLS] query on the T positions in the last layer, averaged over examples: (H, T).
+
+    [CLS] keeps the rest (with tokens it is the first of the T). mlp has no heads: (0, T).
+    """
     X, _ = examples_of(X, None, model)
     if model.block == "mlp":
         return np.zeros((0, model.T))
@@ -149,7 +151,7 @@ def head_shares(params, X, model):
 
         share_h ~ mean_i | (dlogit_i / dhead_ih) . (head_ih - mean_i head_ih) |
 
-    A head whose output the readout ignores, or that is the same for every example, has share 0; all equal if none moves.
+    A head whose output the readout ignores, or that is the same for every example, has share 0; equal if none moves.
     """
     if model.block == "mlp":
         return np.zeros(0)

@@ -2,8 +2,9 @@
 
     A_h = softmax(scale g W_QK,h^T g^T),   out_h = A_h g W_V,h,   g <- mix(out, g),   logit = g[0] . w + c
 
-Rows: m examples x (T+1) tokens, [CLS] first. Of the last layer only the row of [CLS] is computed. Every function returns
-its pullback; gradients of parameters come in a dict. Source: Edelman, Goel, Kakade, Zhang 2022, sections 3 and 4.
+Rows: m examples x (T+1) tokens, [CLS] first; `layers` has mix and the norms. Of the last layer only the row of [CLS] is
+computed. Every function returns its pullback; gradients of parameters come in a dict.
+Source: Edelman, Goel, Kakade, Zhang 2022, sections 3 and 4.
 """
 import numpy as np
 
@@ -26,7 +27,7 @@ def embedded(p, X, model):
 
 
 def queries_keys(p, z, n, model):
-    """Queries of rows z (m, Tq, d) and keys of rows n (m, Tk, d), heads on axis 1. pullback(dq, dk) -> dz, dn, a dict."""
+    """Queries of rows z (m, Tq, d), keys of rows n (m, Tk, d), heads on axis 1. pullback(dq, dk) -> dz, dn, a dict."""
     if model.query == "factored":
         q, back_q = queries(p, z, model)
         k, back_k = per_head(n, p["W_K"])
@@ -56,7 +57,7 @@ def queries_keys(p, z, n, model):
 
 
 def attend(q, k, v, model):
-    """Attention as the model normalises it: softmax; uniform is that of scale 0; hard is uniform over the largest scores.
+    """Attention as the model normalises it: softmax; uniform, that of scale 0; hard, uniform over the largest scores.
 
     Ties of hard are scores that are equal as computed.
     """
@@ -120,7 +121,8 @@ def rows_below(params, g, model):
 def cls_heads(params, tokens, model, z=None):
     """Heads (m, H, d_v) of [CLS] in the last layer, and the row g_cls (m, d) that it asked with.
 
-    tokens (m, T+1, d). z (d,) or (m, d) is the query instead of the first row. pullback(dout, dg_cls) -> dtokens, dz, a dict.
+    tokens (m, T+1, d). z (d,) or (m, d) is the query instead of the first row.
+    pullback(dout, dg_cls) -> dtokens, dz, a dict.
     """
     p = layer_of(params, model.L - 1, model)
     g, back_g = rows_below(params, tokens, model)
@@ -148,7 +150,7 @@ def first_row(rows, more):
 
 
 def cls_attention(params, tokens, model):
-    """Attention (H, T+1) of [CLS] in the last layer, averaged over examples: the derivative of its heads in their values."""
+    """Attention (H, T+1) of [CLS] in the last layer, mean over examples: the derivative of heads in their values."""
     p = layer_of(params, model.L - 1, model)
     n, _ = before(p, rows_below(params, tokens, model)[0], model)
     q, k, _ = queries_keys(p, n[:, :1], n, model)
@@ -157,7 +159,10 @@ def cls_attention(params, tokens, model):
 
 
 def readout(params, out, g, model):
-    """Logits (m,) from the heads (m, H, d_v) of [CLS] and the row g (m, d) or (d,). pullback(dlogits) -> dout, dg, a dict."""
+    """Logits (m,) from the heads (m, H, d_v) of [CLS] and its row g, (m, d) or (d,).
+
+    pullback(dlogits) -> dout, dg, a dict.
+    """
     y, back_mix = mix(layer_of(params, model.L - 1, model), out, g, model)
     y, back_last = normed(params, y, model, "") if model.block == "gpt" else (y, lambda dy: (dy, {}))
     logits, back_logits = linear(y, params["w"][:, None], params["c"][None])

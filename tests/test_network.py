@@ -87,7 +87,7 @@ def test_forward_equals_loops(name):
 
 @every_case
 def test_pullback_is_the_derivative(name):
-    """Of all arrays at once that the logits depend on smoothly; scores of hard and uniform attention have gradient 0."""
+    """For every array that the logits depend on smoothly; scores of hard and uniform attention have gradient 0."""
     model = CASES[name]
     params, X, rng = draw(model)
     flat = ("q", "W_QK", "W_Q", "W_K", "b_Q") if model.normalise != "softmax" else ()
@@ -151,13 +151,32 @@ def test_attention_and_shares(name):
     assert shares.shape == (model.H,) and abs(shares.sum() - 1) <= 1e-12 and (shares >= 0).all()
 
 
+@pytest.mark.parametrize("heads, query", itertools.product(("sum-pre", "sum-out", "concat"), ("combined", "factored")))
+def test_row_t_of_a_layer_is_the_head_that_asks_with_token_t(heads, query):
+    """tf-layer: f_layer(X)[t] = W_C^T f_head(X, x_t), and in matrix form sigma(A X W_V) W_C for one head."""
+    model = replace(TOKENS, heads=heads, query=query)
+    params, X, _ = draw(model)
+    rows, _ = layer(params, X, 0, model)
+    for t in range(5):
+        alone = forward(params, X, model, z=X[:, t])[0]
+        assert np.abs(rows[:, t] @ params["w"] + params["c"] - alone).max() <= 1e-12 * np.abs(alone).max()
+    one = replace(model, H=1)
+    p = draw(one)[0]
+    W_QK = p["W_QK"][0] if query == "combined" else p["W_K"][0] @ p["W_Q"][0].T
+    for x, row in zip(X, layer(p, X, 0, one)[0]):
+        mixed = oracles.softmax(x @ W_QK.T @ x.T) @ x @ p["W_V"][0]
+        want = oracles.relu(mixed @ p["W_C"]) if heads == "concat" else oracles.relu(mixed) @ p["W_C"]
+        assert np.abs(row - want).max() <= 1e-12 * np.abs(want).max()
+
+
 def stretched(params, factor):
     """The parameters with scores `factor` times as large."""
     return {key: factor * value if key.rpartition("/")[2] in ("q", "W_QK", "W_Q", "b_Q") else value
             for key, value in params.items()}
 
 
-@pytest.mark.parametrize("name", ["gpt", "gpt-2-layers", "network", "network-factored", "scalar-onehot", "bit", "tokens"])
+@pytest.mark.parametrize("name", ["gpt", "gpt-2-layers", "network", "network-factored", "scalar-onehot", "bit",
+                                  "tokens"])
 def test_hard_and_uniform_are_the_limits_of_softmax(name):
     model = CASES[name]
     params, X, _ = draw(model)
@@ -283,7 +302,8 @@ def test_a_model_without_attention_names_its_support_by_influence():
 
 
 REFUSED = [
-    (GPT, dict(heads="sum-pre")), (GPT, dict(query="q")), (GPT, dict(d_o=4)), (GPT, dict(radius=2.0)), (GPT, dict(C_2=1)),
+    (GPT, dict(heads="sum-pre")), (GPT, dict(query="q")), (GPT, dict(d_o=4)), (GPT, dict(radius=2.0)),
+    (GPT, dict(C_2=1)),
     (GPT, dict(input="tokens")), (GPT, dict(H=3)), (GPT, dict(values="bit")), (GPT, dict(norm="batch")),
     (GPT, dict(block="rnn")), (GPT, dict(residual=1)), (GPT, dict(d_ff=-1)), (GPT, dict(L=0)), (GPT, dict(H=0)),
     (NET, dict(query="q")), (NET, dict(d_o=3)), (NET, dict(d_o=0)), (NET, dict(d_ff=5)), (NET, dict(C_21=0)),

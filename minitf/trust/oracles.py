@@ -162,7 +162,7 @@ def tf_scalar(X, x_cls, W_QK, W_V, W_C, w, activation=identity):
 
 
 def forward(params, X, model, z=None):
-    """Twin of model.forward: the logits (m,), one example, one row, one head at a time. z: one query, or one an example."""
+    """Twin of model.forward: logits (m,), one example, one row, one head at a time. z: a query, or one an example."""
     return np.array([example(params, X[i], model, z if z is None or z.ndim == 1 else z[i])[0] for i in range(len(X))])
 
 
@@ -175,7 +175,7 @@ def cls_attention(params, X, model):
 
 
 def example(params, x, model, z):
-    """The logit of one example, and the attention of its first row (or of z) in the last layer, a list for every head."""
+    """The logit of an example, and the attention of its first row (or of z) in the last layer, a list a head."""
     if model.block == "mlp":
         row = [1.0 if bit else -1.0 for bit in x]
         for l in range(model.L):
