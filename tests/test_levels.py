@@ -8,9 +8,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "minitf"
 LEVEL = {
     "checks": 0,
     "params": 1, "norms": 1, "tasks": 1,
-    "thresholds": 2, "identify": 2,
-    "projections": 3, "ops": 3, "optim": 3,
-    "losses": 4, "attention": 4,
+    "thresholds": 2, "identify": 2, "covering": 2,
+    "projections": 3, "ops": 3, "optim": 3, "classes": 3, "bounds": 3,
+    "losses": 4, "attention": 4, "yardsticks": 4,
     "bits": 5, "blocked": 5, "config": 5,
     "arrays": 6,
     "layers": 7,

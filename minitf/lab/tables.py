@@ -1,0 +1,88 @@
+"""What the bounds say about AND of k of T bits: the numbers behind `minitf bound`."""
+import math
+from dataclasses import replace
+from functools import partial
+
+from minitf.bounds import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
+from minitf.checks import integer, require
+from minitf.classes import ScalarBudgets, scalar_C2, scalar_logcov, scalar_parts
+from minitf.yardsticks import (fano_m, log_supports, m_star, occam_m, param_count_logcov, rho_overlap, scalar_scaling)
+
+# Which covers a route allows for each weight: l2 and l1 name the norm of q; best may count parameters; length_free
+# depends on T through the width d alone.
+ROUTES = {
+    "l2": {"q": ["sid"], "W_V": ["frobenius"], "u": ["sid"]},
+    "l1": {"q": ["mau"], "W_V": ["frobenius"], "u": ["sid"]},
+    "best": {"q": ["sid", "mau", "vol"], "W_V": ["frobenius", "vol"], "u": ["sid", "vol"]},
+    "length_free": {"q": ["mau-norm"], "W_V": ["mau-norm"], "u": ["sid", "vol"]},
+}
+
+
+def and_class(T, k):
+    """Return the budgets of an exact head for AND of k of T bits, and its inverse temperature beta.
+
+    Positions, the two bit vectors and x_cls are orthonormal, d = T + 3, rows of norm sqrt 2. q = beta on each position
+    of the support leaves attention lam = 1/(4(k+1)) elsewhere: beta = log((T+1-k)(1-lam)/(lam k)). One unit relu(mean
+    bit - theta), theta = (1-lam)(k-1)/k + lam, is positive only if all k bits are 1; u = k/(1 - (k+1) lam) = 4k/3
+    lifts it to 1, where f is clipped.
+    """
+    require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
+    lam = 1 / (4 * (k + 1))
+    beta = math.log((T + 1 - k) * (1 - lam) / (lam * k))
+    theta = (1 - lam) * (k - 1) / k + lam
+    B_V = math.hypot(1 - theta, theta, theta)       # the column (1 - theta, -theta, -theta) in the basis e_1, e_0, e_c
+    return ScalarBudgets(T=T, d=T + 3, d_v=1, B_X=math.sqrt(2), B_q=beta * math.sqrt(k), B_q1=beta * k,
+                         B_V=B_V, B_V21=B_V, B_V11=1 + theta, B_u=4 * k / 3), beta
+
+
+def position_width(T, k, failure=0.01):
+    """Return the width of random-sign positions that serve k of T:  max(16 k log(2T/f), 8 k^2 log(2 k^2/f)).
+
+    With probability 1 - f, f = failure, the scores on the support are exact, those elsewhere at most half as large, and
+    ||q||_2 <= 2 beta sqrt(2k).
+    """
+    return math.ceil(max(16 * k * math.log(2 * T / failure), 8 * k * k * math.log(2 * k * k / failure)))
+
+
+def count_parameters(eps, m, c):
+    parts = scalar_parts(m, c)
+    D, r, b = zip(*((W.p * W.d, W.F * W.B, b) for _, b, W in parts))
+    return param_count_logcov(eps, D, r, b)
+
+
+def routes(c, k):
+    """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and at `position_width` + 3."""
+    wide = replace(c, d=position_width(c.T, k) + 3, B_q=2 * math.sqrt(2) * c.B_q)
+    found = {name: partial(scalar_logcov, c=c, covers=covers) for name, covers in ROUTES.items()}
+    return found | {"count": partial(count_parameters, c=c), "count_narrow": partial(count_parameters, c=wide)}
+
+
+def bound_table(k, T_list, eps=0.1, delta=0.05):
+    """Return for each T a dict: norms of `and_class`, and how many examples each bound and each yardstick asks for.
+
+    dudley, chain_ROUTE, margin_ROUTE: m at which the bound on the error of a head that fits its sample falls to eps
+    with probability 1 - delta (`gap_bound` with `rad_dudley_closed` or `rad_chain`; `margin_bound`). C2 and scaling at
+    m = 10^6. fano, m_star, occam: lower bound, exact identification, finite class, for AND with balanced labels.
+    """
+    return [bound_row(k, T, eps, delta) for T in T_list]
+
+
+def bound_row(k, T, eps, delta):
+    c, beta = and_class(T, k)
+
+    def solve(bound):
+        return sample_complexity(bound, eps, rtol=5e-3)
+
+    def gap(rad):
+        return solve(lambda m: gap_bound(rad(m), m, delta))
+
+    row = {"T": T, "beta": beta, "B_q": c.B_q, "B_q1": c.B_q1, "C2": scalar_C2(10 ** 6, c).C2,
+           "scaling": scalar_scaling(1.0, 10 ** 6, c),
+           "dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
+    for name, logcov in routes(c, k).items():
+        row[f"chain_{name}"] = gap(lambda m: rad_chain(logcov, m, 0.5))
+        row[f"margin_{name}"] = solve(lambda m: margin_bound(logcov, m, delta))
+    supports = log_supports(T, k)
+    rho = rho_overlap([0] * k + [1], 0.5 ** (1 / k))
+    return row | {"fano": fano_m(supports, delta), "m_star": m_star(T, rho, delta),
+                  "occam": occam_m(supports, eps, delta)}

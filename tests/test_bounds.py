@@ -1,0 +1,388 @@
+"""From covering numbers to sample sizes: golden values, the tables of AND of 3 of T bits, exact small cases."""
+import math
+from fractions import Fraction
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitf.bounds import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
+from minitf.classes import scalar_C2, scalar_logcov
+from minitf.covering import sid, vol
+from minitf.identify import consistent_supports
+from minitf.lab.tables import ROUTES, and_class, bound_table, position_width
+from minitf.tasks import balanced_p, labels_by_count, sample_task, truth_table
+from minitf.yardsticks import (fano_m, junta_rules, log_supports, m_star, noise_factor, occam_m, param_count_logcov,
+                               rho_overlap, union_U)
+
+AND, MAJ, PAR = [0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1]
+BALANCED = 0.5 ** (1 / 3)
+
+
+def pure(C):
+    return lambda eps, m: (C / eps) ** 2
+
+
+# ---- Rademacher complexity ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("value, golden, rel", [
+    (rad_dudley_closed(100, 0, 10 ** 6, 0.5), .457609, 2e-6),
+    (rad_chain(pure(10), 10 ** 6, 0.5), .168500, 1e-4),
+    (gap_bound(.01, 10 ** 4, .05, 2, 1), .080743, 1e-5),
+    # a = 3C/sqrt(m) = 0.03: 4a + 12 C/sqrt(m) log(D/a) + 12 D sqrt(c0/m)
+    (rad_dudley_closed(100, 4, 10 ** 6, 0.5), .12 + .12 * math.log(.5 / .03) + .012, 1e-12),
+    (gap_bound(0, 50, 2 / math.e, 7, 3), 9 / 10, 1e-12),
+    # log2 N = 3 at 1/4, delta = 1/8: (2/64)(3 + 4)
+    (margin_bound(lambda eps, m: 3 * math.log(2), 64, 1 / 8), 7 / 32, 1e-12),
+])
+def test_golden(value, golden, rel):
+    assert value == pytest.approx(golden, rel=rel)
+
+
+def test_trivial_classes():
+    assert rad_dudley_closed(0, 0, 10, 0.5) == 0 and rad_dudley_closed(1e9, 0, 10, 0.5) == 0.5
+    assert rad_chain(pure(1e9), 10, 0.5) == 0.5
+    assert rad_chain(lambda eps, m: 0.0, 10, 0.5) == pytest.approx(0.5 * 0.2 ** 60)
+
+
+def test_chain_by_hand():
+    """One element down to 0.28 D, e^2 below: a step to r^j costs D (r^j + r^(j-1)) sqrt(4/m), free ones nothing."""
+    def logcov(eps, m):
+        return 0.0 if eps >= 0.28 else 2.0
+    chains = [sum((r ** j + r ** (j - 1)) * math.sqrt(4 / 100) for j in range(1, N + 1) if r ** j < 0.28) + r ** N
+              for r in (0.2, 0.28, 0.4, 0.5) for N in range(61)]
+    assert rad_chain(logcov, 100, 1.0) == pytest.approx(min(chains))
+
+
+@pytest.mark.parametrize("C, D, m", [(10, .5, 10 ** 6), (10, .5, 10 ** 8), (1, .5, 10 ** 4), (3, 2, 10 ** 5)])
+def test_chain_is_below_dudley(C, D, m):
+    assert rad_chain(pure(C), m, D) < 0.7 * rad_dudley_closed(C * C, 0, m, D)
+
+
+@pytest.mark.parametrize("n, d", [(6, 2), (10, 1), (10, 3)])
+def test_chain_is_above_the_exact_complexity_of_a_linear_class(n, d):
+    """Rad of {x -> <v, x>, ||v|| <= 1} is E ||sum s_i x_i|| / m over all 2^m signs."""
+    X = np.random.default_rng(n * d).standard_normal((n, d))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    signs = np.array(list(product((-1, 1), repeat=n)))
+    exact = np.linalg.norm(signs @ X, axis=1).mean() / n
+    for logcov in (lambda eps, m: sid(1, 1, eps, m), lambda eps, m: vol(d, 1, eps)):
+        repeated = rad_chain(lambda eps, m: logcov(eps, n), n, 1.0)
+        assert exact <= repeated <= 1
+
+
+def test_chain_is_above_the_complexity_of_many_copies():
+    """m copies of one point: Rad of [-1, 1] is E |mean sign|, known exactly for even m. The chain is not vacuous."""
+    for m in (100, 10 ** 4, 10 ** 6):
+        exact = math.exp(math.lgamma(m) - 2 * math.lgamma(m // 2) - (m - 1) * math.log(2) - math.log(m / 2))
+        assert exact == pytest.approx(math.sqrt(2 / (math.pi * m)), rel=0.01)
+        assert exact <= rad_chain(lambda eps, m: math.log(math.ceil(1 / eps)), m, 1.0) <= 10 * exact
+
+
+def test_monotone():
+    c, _ = and_class(64, 3)
+
+    def logcov(eps, m):
+        return scalar_logcov(eps, m, c, ROUTES["l2"])
+
+    for bound in (lambda m: rad_chain(logcov, m, 0.5), lambda m: margin_bound(logcov, m, 0.05),
+                  lambda m: gap_bound(rad_dudley_closed(*scalar_C2(m, c), m, 0.5), m, 0.05)):
+        values = [bound(10 ** k) for k in range(6, 16)]
+        assert (np.diff(values) <= 0).all() and values[-1] < values[0]
+    assert (np.diff([rad_dudley_closed(C2, 1, 10 ** 4, 1) for C2 in (0, 1, 10, 100, 1000, 10 ** 5)]) >= 0).all()
+    assert (np.diff([rad_dudley_closed(10, c0, 10 ** 6, 1) for c0 in (0, 1, 10)]) > 0).all()
+    assert (np.diff([rad_chain(pure(C), 10 ** 4, 1.0) for C in (0.1, 1, 5, 20)]) > 0).all()
+    assert (np.diff([margin_bound(pure(1), 100, delta) for delta in (.1, .01, 1e-9)]) > 0).all()
+    assert (np.diff([margin_bound(pure(1), 100, .1, gam) for gam in (.5, .4, .1)]) > 0).all()
+    base = gap_bound(.1, 100, .1, 2, 1)
+    assert all(gap_bound(*args) > base for args in [(.2, 100, .1, 2, 1), (.1, 99, .1, 2, 1), (.1, 100, .09, 2, 1),
+                                                    (.1, 100, .1, 3, 1), (.1, 100, .1, 2, 2)])
+
+
+def test_margin_asks_for_the_cover_of_the_double_sample_below_half_the_margin():
+    asked = []
+    margin_bound(lambda eps, m: asked.append((eps, m)) or 0.0, 7, 0.1, 0.3)
+    (eps, m), = asked
+    assert m == 14 and eps < 0.15 and eps == pytest.approx(0.15, rel=2e-9)
+
+
+def test_margin_holds_for_thresholds_by_simulation():
+    """f_t(x) = [x > t] on n points: n + 1 tables. The worst consistent threshold errs by the larger gap at the truth."""
+    rng, m, delta = np.random.default_rng(0), 200, 0.1
+    X = rng.random((4000, m))
+    above, below = np.where(X > 0.5, X, 1).min(axis=1), np.where(X <= 0.5, X, 0).max(axis=1)
+    worst = np.maximum(above - 0.5, 0.5 - below)
+    bound = margin_bound(lambda eps, n: math.log(n + 1), m, delta)
+    assert (worst > bound).mean() <= delta and bound < 0.2
+
+
+# ---- sample complexity --------------------------------------------------------------------------------------------
+
+@given(st.integers(1, 10 ** 24), st.floats(0.001, 1))
+def test_sample_complexity_is_the_crossing(target, eps):
+    def bound(m):
+        return eps * (1 if m >= target else 1.001)
+    assert sample_complexity(bound, eps) == target
+    m = sample_complexity(bound, eps, rtol=5e-3)
+    assert target <= m <= target * 1.0051 + 1
+
+
+def test_sample_complexity_of_a_bound():
+    c, _ = and_class(64, 3)
+
+    def bound(m):
+        return margin_bound(lambda eps, n: scalar_logcov(eps, n, c, ROUTES["best"]), m, 0.05)
+    m = sample_complexity(bound, 0.1)
+    assert bound(m) <= 0.1 < bound(m - 1)
+    assert sample_complexity(bound, 0.05) > m > sample_complexity(bound, 0.2)
+    with pytest.raises(ValueError, match="eps: "):
+        sample_complexity(bound, 1e-40)
+
+
+# ---- the tables ---------------------------------------------------------------------------------------------------
+
+LENGTHS = (16, 64, 256, 1024, 16384, 2 ** 20)
+TABLE = {
+    "beta": (4.25, 5.74, 7.15, 8.54, 11.31, 15.47),
+    "B_q": (7.36, 9.94, 12.38, 14.79, 19.60, 26.80),
+    "C2": (7.77e5, 1.26e6, 1.86e6, 2.60e6, 4.55e6, 8.86e6),
+    "scaling": (1.06e5, 1.91e5, 3.00e5, 4.39e5, 8.23e5, 1.71e6),
+    "dudley": (1.9e13, 3.0e13, 4.4e13, 6.0e13, 1.0e14, 1.9e14),
+    "chain_l2": (8.2e11, 1.3e12, 2.0e12, 2.8e12, 5.1e12, 1.0e13),
+    "chain_l1": (3.3e11, 4.6e11, 6.0e11, 7.5e11, 1.1e12, 1.7e12),
+    "chain_best": (5.8e5, 2.0e6, 7.4e6, 2.9e7, 4.8e8, 2.8e10),
+    "chain_count": (5.6e5, 1.9e6, 7.0e6, 2.8e7, 4.5e8, 2.9e10),
+    "chain_count_narrow": (1.5e7, 1.5e7, 1.6e7, 1.7e7, 2.1e7, 2.8e7),
+    "chain_length_free": (1.3e11, 2.8e11, 5.1e11, 8.2e11, 1.8e12, 4.3e12),
+    "margin_l2": (2.1e8, 3.6e8, 5.4e8, 7.8e8, 1.4e9, 3.0e9),
+    "margin_l1": (8.2e7, 1.2e8, 1.5e8, 1.9e8, 2.9e8, 5.6e8),
+    "margin_best": (6.9e3, 2.5e4, 9.6e4, 3.9e5, 6.4e6, 2.9e8),
+    "margin_count": (6.6e3, 2.3e4, 9.0e4, 3.6e5, 5.9e6, 3.9e8),
+    "margin_count_narrow": (2.0e5, 2.0e5, 2.0e5, 2.3e5, 2.8e5, 3.7e5),
+    "margin_length_free": (4.4e7, 9.3e7, 1.7e8, 2.7e8, 5.9e8, 1.4e9),
+    "fano": (8, 14, 20, 26, 37, 54), "m_star": (29, 36, 42, 48, 60, 78), "occam": (94, 137, 179, 220, 304, 428),
+}
+
+
+def test_table_of_and_of_three_bits():
+    """To the two or three digits written here and the 0.5 % of the bisection; the yardsticks are exact integers."""
+    rows = bound_table(3, LENGTHS)
+    assert [row["T"] for row in rows] == list(LENGTHS) and set(rows[0]) - {"T", "B_q1"} == set(TABLE)
+    for name, column in TABLE.items():
+        for row, expected in zip(rows, column):
+            if isinstance(expected, int):
+                assert row[name] == expected, (name, row["T"])
+            else:
+                digits = 2 if name in ("beta", "B_q", "C2", "scaling") else 1
+                unit = 10.0 ** (math.floor(math.log10(expected)) - digits)
+                assert abs(row[name] - expected) <= 0.51 * unit + 6e-3 * expected, (name, row["T"], row[name])
+
+
+@pytest.mark.parametrize("covers, chain, margin", [
+    ({"q": ["sid"], "W_V": ["sid"], "u": ["sid"]}, (6.4e11, 1.1e12, 1.7e12, 2.4e12, 4.5e12, 9.4e12),
+     (1.7e8, 3.0e8, 4.7e8, 6.8e8, 1.3e9, 2.8e9)),
+    ({"q": ["mau"], "W_V": ["mau"], "u": ["sid", "vol"]}, (1.7e6, 5.4e6, 1.9e7, 6.5e7, 7.4e8, 2.1e10),
+     (2.0e4, 6.4e4, 2.2e5, 7.2e5, 7.1e6, 1.2e8))], ids=["one hidden unit", "binomial Maurey"])
+def test_other_routes(covers, chain, margin):
+    for T, m_chain, m_margin in list(zip(LENGTHS, chain, margin))[::2]:
+        c, _ = and_class(T, 3)
+
+        def logcov(eps, m):
+            return scalar_logcov(eps, m, c, covers)
+
+        found = sample_complexity(lambda m: gap_bound(rad_chain(logcov, m, 0.5), m, 0.05), 0.1, rtol=5e-3)
+        assert found == pytest.approx(m_chain, rel=0.035)
+        assert sample_complexity(lambda m: margin_bound(logcov, m, 0.05), 0.1) == pytest.approx(m_margin, rel=0.035)
+
+
+@pytest.mark.parametrize("m, values", [
+    (10 ** 4, {16: (.76, .069), 64: (1, .24), 256: (1, .96)}), (10 ** 6, {16: (.076, .0007), 1024: (.54, .039)}),
+    (10 ** 8, {16384: (.22, .006), 2 ** 20: (1, .29)})])
+def test_bounds_at_fixed_m(m, values):
+    for T, (chain, margin) in values.items():
+        c, _ = and_class(T, 3)
+
+        def logcov(eps, m):
+            return scalar_logcov(eps, m, c, ROUTES["best"])
+
+        assert min(1, gap_bound(rad_chain(logcov, m, 0.5), m, 0.05)) == pytest.approx(chain, rel=0.02)
+        assert margin_bound(logcov, m, 0.05) == pytest.approx(margin, rel=0.07)
+
+
+def test_norm_bounds_at_large_m():
+    for m, values in {10 ** 10: (.39, .44, .47, .51, .58, .70), 10 ** 12: (.064, .073, .081, .089, .10, .13)}.items():
+        for T, value in zip(LENGTHS, values):
+            c, _ = and_class(T, 3)
+            found = [gap_bound(rad_chain(lambda eps, m: scalar_logcov(eps, m, c, ROUTES[name]), m, 0.5), m, 0.05)
+                     for name in ("l1", "l2")]
+            assert min(found) == pytest.approx(value, rel=0.04)
+
+
+def test_position_width_and_the_class():
+    assert [position_width(T, 3) for T in LENGTHS] == [540, 540, 540, 588, 721, 920]
+    c, beta = and_class(64, 3)
+    leak = (64 - 2) / (3 * math.exp(beta) + 64 - 2)
+    assert leak == pytest.approx(.0625) and beta == pytest.approx(math.log(5 * 62))
+    assert (c.B_V, c.B_u, c.B_V11, c.B_q1) == pytest.approx((1.02126, 4, 1.6875, 3 * beta), rel=1e-5)
+
+
+@pytest.mark.parametrize("T, k", [(6, 1), (6, 2), (8, 3), (9, 4)])
+def test_the_class_contains_an_exact_head(T, k):
+    """Every input of T bits through softmax attention with the norms of and_class: AND of the first k, to rounding."""
+    c, beta = and_class(T, k)
+    lam = 1 / (4 * (k + 1))
+    theta = (1 - lam) * (k - 1) / k + lam
+    B = np.array(list(product((0, 1), repeat=T)))
+    a = np.exp(np.r_[0.0, beta * (np.arange(T) < k)])
+    mean_bit = B @ (a[1:] / a.sum())
+    f = np.clip(c.B_u * np.maximum(mean_bit - theta, 0), 0, 1)
+    assert f == pytest.approx(B[:, :k].all(axis=1).astype(float), abs=1e-12)
+    assert c.B_q == pytest.approx(np.linalg.norm(np.log(a)))
+
+
+# ---- yardsticks ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("T, fano, occam1, occam01, junta, m_and, m_maj, m_par", [
+    (16, 8, 94, 933, 148, 29, 24, 14), (64, 14, 137, 1364, 191, 36, 30, 20), (256, 20, 179, 1783, 233, 42, 35, 26),
+    (1024, 26, 220, 2200, 274, 48, 40, 32), (16384, 37, 304, 3032, 358, 60, 51, 44),
+    (2 ** 20, 54, 428, 4280, 482, 78, 67, 62)])
+def test_yardsticks_of_three_bits(T, fano, occam1, occam01, junta, m_and, m_maj, m_par):
+    H = log_supports(T, 3)
+    assert fano_m(H, .05) == fano and (occam_m(H, .1, .05), occam_m(H, .01, .05)) == (occam1, occam01)
+    assert occam_m(H + math.log(junta_rules(3)), .1, .05) == junta
+    stars = [m_star(T, rho_overlap(g, p), .05) for g, p in ((AND, BALANCED), (MAJ, .5), (PAR, .5))]
+    assert stars == [m_and, m_maj, m_par]
+
+
+def test_rho_golden():
+    assert rho_overlap(AND, BALANCED) == pytest.approx((.5, .370039, .206299), abs=1e-6)
+    assert rho_overlap(MAJ, .5) == pytest.approx((.5, .375, .25))
+    assert rho_overlap(PAR, .5) == pytest.approx((.5, .5, .5))
+    assert rho_overlap([0, 1, 1, 1], 1 - BALANCED) == pytest.approx(rho_overlap(AND, BALANCED))
+
+
+@pytest.mark.parametrize("g", [AND, MAJ, PAR, [1, 0, 0, 1], [0, 1, 1], [0, 1, 0, 0, 1]])
+@pytest.mark.parametrize("p", [.5, .2])
+def test_rho_by_enumeration(g, p):
+    k = len(g) - 1
+    for j, rho in enumerate(rho_overlap(g, p)):
+        n = 2 * k - j
+        cases = (b for b in product((0, 1), repeat=n) if g[sum(b[:k])] != g[sum(b[k - j:])])
+        total = math.fsum(p ** sum(b) * (1 - p) ** (n - sum(b)) for b in cases)
+        assert rho == pytest.approx(total, abs=1e-14)
+    if g == AND:
+        assert rho_overlap(g, p) == pytest.approx([2 * (p ** 3 - p ** (6 - j)) for j in range(3)])
+
+
+@pytest.mark.parametrize("kind, k", [("and", 3), ("majority", 3), ("parity", 2), ("or", 4)])
+def test_rho_of_tasks(kind, k):
+    """The labels of the task module and one of its samples."""
+    table = truth_table(kind, k)
+    p = balanced_p(table)
+    task = sample_task(np.random.default_rng(0), kind, 2 * k, k)
+    X, y = task.sample(np.random.default_rng(1), 100_000)
+    rest = sorted(set(range(2 * k)) - set(task.support))
+    for j, rho in enumerate(rho_overlap(labels_by_count(table), p)):
+        other = list(task.support[:j]) + rest[:k - j]
+        differ = (np.array(labels_by_count(table))[X[:, other].sum(axis=1)] != y).mean()
+        assert differ == pytest.approx(rho, abs=0.008)
+
+
+def test_union_by_enumerating_competitors():
+    T, k, m = 9, 3, 7
+    rho = [Fraction(1, 2), Fraction(3, 8), Fraction(1, 4)]
+    S = set(range(k))
+    exact = sum((1 - rho[len(S & set(other))]) ** m for other in combinations(range(T), k) if set(other) != S)
+    assert union_U(m, T, [float(r) for r in rho]) == pytest.approx(float(exact), rel=1e-12)
+    assert union_U(0, T, (.5, .4, .2)) == pytest.approx(math.comb(T, k) - 1)
+    assert union_U(5, 3, (.5, .4, .2)) == 0 and union_U(3, 4, (.5, .4, 1.0)) == 0
+    assert union_U(0, 10 ** 6, [.5] * 100) == math.inf and union_U(2000, 10 ** 6, [.5] * 100) < 1
+
+
+@pytest.mark.parametrize("T, m, value", [(16, 20, .407), (64, 30, .184), (256, 30, .835), (1024, 40, .312)])
+def test_union_golden(T, m, value):
+    assert union_U(m, T, rho_overlap(AND, BALANCED)) == pytest.approx(value, abs=6e-4)
+
+
+def test_union_bounds_how_often_samples_are_ambiguous():
+    rng, T, m = np.random.default_rng(0), 16, 20
+    several = 0
+    for _ in range(300):
+        task = sample_task(rng, "and", T, 3)
+        several += len(consistent_supports(*task.sample(rng, m), "and", 3)) > 1
+    assert 0.1 < several / 300 <= union_U(m, T, rho_overlap(AND, BALANCED)) + 0.05
+
+
+def test_m_star_is_the_smallest():
+    for T in (5, 16, 100):
+        rho = rho_overlap(MAJ, .5)
+        m = m_star(T, rho, .05)
+        assert union_U(m, T, rho) <= .05 < union_U(m - 1, T, rho)
+        assert m_star(T, rho, .01) > m and m_star(T, rho, .05, nu=.1) > m
+    assert m_star(3, rho, .05) == 0
+    assert m_star(4, (1.0,), .05) == 1
+
+
+@pytest.mark.parametrize("rho, nu, m", [(.2, 0, 30), (.5, .1, 12), (.3, .2, 40), (1., .05, 9)])
+def test_noise_factor_bounds_the_exact_probability(rho, nu, m):
+    """Each example: +1 with rho nu (the competitor alone fits), -1 with rho (1 - nu), else 0. P(sum >= 0) exactly."""
+    step, walk = np.array([rho * (1 - nu), 1 - rho, rho * nu]), np.ones(1)
+    for _ in range(m):
+        walk = np.convolve(walk, step)
+    exact = walk[m:].sum()
+    bound = noise_factor(rho, nu) ** m
+    assert 0.05 * bound < exact <= bound * (1 + 1e-12)
+    assert nu or exact == pytest.approx(bound)
+
+
+def test_junta_rules():
+    assert [junta_rules(k) for k in range(1, 6)] == [2, 10, 218, 64594, 4294642034]
+    for k in (1, 2, 3):
+        inputs = range(1 << k)
+        tables = product((0, 1), repeat=1 << k)
+        assert sum(all(any(t[i] != t[i ^ 1 << j] for i in inputs) for j in range(k)) for t in tables) == junta_rules(k)
+
+
+def test_occam_and_fano_by_hand():
+    assert occam_m(math.log(1000), .1, .05) == math.ceil(math.log(20000) * 10) == 100
+    assert occam_m(math.log(1000), .1, .05, agnostic=True) == math.ceil(math.log(40000) * 50) == 530
+    assert fano_m(20 * math.log(2), .1) == 17 and fano_m(0, .1) == 0
+    assert fano_m(20 * math.log(2), .1, pi=.01) > 200
+    assert log_supports(64, 3) == pytest.approx(math.log(41664)) and 2 ** 15.35 == pytest.approx(41664, rel=.01)
+
+
+def test_fano_is_below_identification():
+    for T, (g, p) in product((16, 1024), ((AND, BALANCED), (MAJ, .5), (PAR, .5))):
+        assert fano_m(log_supports(T, 3), .05) <= m_star(T, rho_overlap(g, p), .05)
+
+
+def test_param_count_by_hand():
+    """Two parts of 3 and 1 parameters share eps = 0.4 as 0.3 and 0.1; b = 2 doubles what an error costs."""
+    value = param_count_logcov(0.4, (3, 1), (1.5, 2.0), (1.0, 2.0))
+    assert value == pytest.approx(3 * math.log(1 + 3 / .3) + math.log(1 + 4 / .05))
+    assert param_count_logcov(100.0, (3, 1), (1.5, 2.0), (1.0, 2.0)) == 0
+
+
+# ---- errors -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call, error, name", [
+    (lambda: rad_dudley_closed(-1, 0, 1, 1), ValueError, "C2: "),
+    (lambda: rad_dudley_closed(1, 0, 1.5, 1), TypeError, "m: "),
+    (lambda: rad_chain(pure(1), 1, 0), ValueError, "D: "), (lambda: rad_chain(pure(1), 0, 1), ValueError, "m: "),
+    (lambda: gap_bound(.1, 10, 1.0), ValueError, "delta: "), (lambda: gap_bound(.1, 10, .1, -1), ValueError, "Lip: "),
+    (lambda: margin_bound(pure(1), 10, .2), ValueError, "delta: "),
+    (lambda: margin_bound(pure(1), 10, .1, .6), ValueError, "gam: "),
+    (lambda: sample_complexity(lambda m: 1.0, .5), ValueError, "eps: "),
+    (lambda: occam_m(1, 0, .1), ValueError, "eps: "),
+    (lambda: fano_m(1, .1, 1.0), ValueError, "pi: "), (lambda: rho_overlap([0, 2], .5), ValueError, "g: "),
+    (lambda: rho_overlap([0], .5), ValueError, "g: "), (lambda: rho_overlap(AND, 1.0), ValueError, "p: "),
+    (lambda: noise_factor(1.5, 0), ValueError, "rho: "), (lambda: noise_factor(.5, .5), ValueError, "nu: "),
+    (lambda: union_U(1, 2, (.5, .5, .5)), ValueError, "T: "), (lambda: m_star(8, (.5, 0.), .1), ValueError, "rho: "),
+    (lambda: junta_rules(0), ValueError, "k: "), (lambda: log_supports(3, 4), ValueError, "k: "),
+    (lambda: and_class(2, 3), ValueError, "k: "), (lambda: bound_table(3, [16], delta=.5), ValueError, "delta: "),
+    (lambda: param_count_logcov(.1, (1,), (1., 2.), (1.,)), ValueError, "D: ")])
+def test_errors_name_the_argument(call, error, name):
+    with pytest.raises(error, match=name):
+        call()

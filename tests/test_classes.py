@@ -1,0 +1,365 @@
+"""Covering numbers of attention: golden values, random members of each class, exact laws of the leading terms."""
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minitf.classes import (HeadBudgets, LayerBudgets, ScalarBudgets, head_C2, head_logcov, head_parts, layers_C2,
+                            layers_logcov, layers_parts, leading, multihead_combine, scalar_C2, scalar_logcov,
+                            scalar_parts, softmax_l1_bound)
+from minitf.covering import l21_K, linear_logcov
+from minitf.lab.tables import and_class
+from minitf.norms import norm
+from minitf.yardsticks import head_scaling, layers_scaling, length_free_logcov, scalar_scaling
+
+HEAD = HeadBudgets(T=30, d=6, d_v=3, B_X=1.5, B_Z=1.2, B_QKF=2.0, B_V=1.1, B_V21=1.7, L_s=0.9, B_QK11=4.0, B_V11=2.5)
+SCALAR = ScalarBudgets(T=30, d=6, d_v=3, B_X=1.5, B_q=2.0, B_V=1.1, B_V21=1.7, B_u=2.0, L_s=0.9, B_q1=4.0, B_V11=2.5,
+                       clip=False)
+LAYER = LayerBudgets(d=5, k=4, B_QK=0.8, B_QKF=1.3, B_V=0.9, B_V21=1.6, B_C=1.1, B_C21=2.0, L_s=0.9)
+UNIT = LayerBudgets(64, 64, *[1.0] * 6)
+NETWORK = dict(T=30, layers=[LAYER, replace(LAYER, B_QK=0.6)], B_X=1.5, B_w=2.0)
+
+
+def softmax(a):
+    e = np.exp(a - a.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def unit_rows(g):
+    return g / np.maximum(1, np.linalg.norm(g, axis=-1, keepdims=True))
+
+
+# ---- golden values and formulas -----------------------------------------------------------------------------------
+
+def test_golden_scalar_class():
+    c, beta = and_class(64, 3)
+    assert (beta, c.B_q) == pytest.approx((5.736572, 9.936035), rel=1e-6)
+    parts = scalar_parts(1000, c)
+    assert [part.leading()[0] for part in parts] == pytest.approx([9300.1036, 210.2842, 1014.7205], rel=1e-7)
+    assert [part.b for part in parts] == pytest.approx([5.7771, 4, 1], rel=1e-5)
+    C2, c0 = scalar_C2(1000, c)
+    assert C2 == pytest.approx(797649.27, rel=1e-8) and c0 == pytest.approx(5 * math.log(2))
+
+
+@pytest.mark.parametrize("T, residual, expected", [
+    (64, False, {1: 5.45e3, 2: 1.15e5, 3: 1.44e6, 4: 1.51e7, 6: 1.35e9}),
+    (1024, False, {1: 5.87e3, 2: 1.30e5, 3: 1.66e6, 4: 1.75e7, 6: 1.57e9}),
+    (2 ** 20, False, {1: 6.81e3, 2: 1.66e5, 3: 2.18e6, 4: 2.32e7, 6: 2.11e9}),
+    (64, True, {1: 5.45e3, 2: 1.67e5, 3: 3.35e6, 4: 5.84e7, 6: 1.56e10}),
+])
+def test_table_of_depths(T, residual, expected):
+    for L, C2 in expected.items():
+        assert layers_C2(10 ** 4, T, [UNIT] * L, 1.0, 1.0, residual).C2 == pytest.approx(C2, rel=4e-3)
+
+
+def test_head_is_its_closed_form():
+    m, c = 500, HEAD
+    n, K = m * (c.T + 1), l21_K(m * (c.T + 1), c.d_v)
+    score = c.B_V * c.B_QKF * c.B_X * c.B_Z * 2 * math.sqrt(math.log(2 * n))
+    C2, c0 = head_C2(m, c)
+    assert C2 == pytest.approx((c.L_s * c.B_X) ** 2 * ((c.B_V21 * K) ** (2 / 3) + score ** (2 / 3)) ** 3)
+    assert c0 == pytest.approx(2 * math.log(c.d_v + 1) + 2 * math.log(2))
+
+
+def test_layers_count_their_constants():
+    parts = layers_parts(7, **NETWORK)
+    L = len(NETWORK["layers"])
+    assert len(parts) == 3 * L + 1
+    assert leading(parts).c0 == pytest.approx((3 * L + 1) * math.log(2) + 2 * L * (math.log(5) + math.log(6)))
+    assert layers_C2(7, **NETWORK) == leading(parts)
+    points = {part.weight: part.maps.n for part in parts}       # those of layer 1 are listed last
+    assert points == {"w": 7, "W_C": 7 * 31, "W_V": 7 * 31, "W_QK": 7 * 31 * 31}
+    assert [part.maps.n for part in parts[:4]] == [7, 7, 7 * 31, 7 * 31]
+
+
+@pytest.mark.parametrize("C2, logcov, m", [
+    (lambda m: head_C2(m, HEAD), lambda eps, m, **k: head_logcov(eps, m, HEAD, **k), 100),
+    (lambda m: scalar_C2(m, SCALAR), lambda eps, m, **k: scalar_logcov(eps, m, SCALAR, **k), 100),
+    (lambda m: layers_C2(m, **NETWORK), lambda eps, m, **k: layers_logcov(eps, m, **NETWORK, **k), 100),
+])
+def test_closed_form_is_the_sum_of_its_parts(C2, logcov, m):
+    """With ds and the closed (2,1) bound alone log N is exactly C2/eps^2 + c0; the smallest bounds are below."""
+    lead, c0 = C2(m)
+    closed = {"W_QK": ["ds"], "q": ["ds"], "W_V": ["closed"], "W_C": ["closed"], "u": ["ds"], "w": ["ds"]}
+    for eps in (0.3, 0.15):
+        covers = {name: closed[name] for name in closed if knows(logcov, name)}
+        assert logcov(eps, m, covers=covers) == pytest.approx(lead / eps ** 2 + c0)
+        assert 0 < logcov(eps, m) < lead / eps ** 2 + c0
+    with pytest.raises(ValueError, match="covers: "):
+        logcov(0.3, m, covers={"W_X": ["ds"]})
+    with pytest.raises(ValueError, match="eps: "):
+        logcov(0.0, m)
+
+
+def knows(logcov, name):
+    try:
+        logcov(0.3, 10, covers={name: ["vol"]})
+    except ValueError:
+        return False
+    return True
+
+
+def test_zero_from_the_radius_on():
+    radius = 0.9 * 1.1 * 1.5
+    assert head_logcov(radius, 9, HEAD) == 0 < head_logcov(radius * 0.99, 9, HEAD)
+    assert scalar_logcov(2 * radius, 9, SCALAR) == 0 < scalar_logcov(1.99 * radius, 9, SCALAR)
+    assert scalar_logcov(0.5, 9, replace(SCALAR, clip=True)) == 0 < scalar_logcov(0.5, 9, SCALAR)
+    assert layers_logcov(2.0, 9, **NETWORK) == 0 < layers_logcov(1.99, 9, **NETWORK)
+    assert length_free_logcov(radius, HEAD) == 0 < length_free_logcov(radius * 0.99, HEAD)
+    assert scalar_logcov(0.1, 9, replace(SCALAR, B_V=0.0)) == 0 < scalar_logcov(0.1, 9, replace(SCALAR, B_q=0.0))
+
+
+# ---- laws -------------------------------------------------------------------------------------------------------
+
+@given(st.floats(0.01, 100))
+def test_scale_moves_freely_between_values_and_readout(a):
+    scaled = replace(SCALAR, B_V=SCALAR.B_V * a, B_V21=SCALAR.B_V21 * a, B_u=SCALAR.B_u / a)
+    assert scalar_C2(1000, scaled) == pytest.approx(scalar_C2(1000, SCALAR))
+    assert scalar_scaling(0.1, 1000, scaled) == pytest.approx(scalar_scaling(0.1, 1000, SCALAR))
+
+
+@pytest.mark.parametrize("form", [
+    lambda eps: head_scaling(eps, 100, HEAD), lambda eps: scalar_scaling(eps, 100, SCALAR),
+    lambda eps: layers_scaling(eps, 100, 30, 5, 2, B_X=1.5, B_w=2.0, C_2=1.1, C_21=2.0, power=2)])
+def test_scalings_are_quadratic_in_one_over_eps(form):
+    assert form(0.05) == pytest.approx(4 * form(0.1))
+
+
+def test_scalings_by_hand():
+    c = HeadBudgets(T=10, d=2, d_v=2, B_X=2.0, B_Z=1.0, B_QKF=4.0, B_V=1.0, B_V21=1.0)
+    assert head_scaling(0.5, 10, c) == pytest.approx(16 * 5 ** 3 * math.log(100))        # 8^(2/3) = 4
+    s = ScalarBudgets(T=10, d=2, d_v=2, B_X=2.0, B_q=4.0, B_V=1.0, B_V21=1.0, B_u=3.0)
+    assert scalar_scaling(0.5, 10, s) == pytest.approx(9 * 16 * 5 ** 3 * math.log(100))
+    assert layers_scaling(0.5, 5, 4, 5, 2, B_X=1.0, B_w=2.0, C_2=3.0, C_21=1.0, power=2) == pytest.approx(
+        81 * 16 * math.log(100))
+
+
+def test_scaling_has_the_shape_of_the_bound():
+    """Head C2 over the paper's form stays within a factor while norms, m and T sweep orders of magnitude."""
+    ratios = []
+    for factor in (1, 10, 100):
+        for m, T in ((100, 10), (10 ** 4, 10 ** 3), (10 ** 8, 10 ** 6)):
+            c = replace(HEAD, T=T, B_QKF=HEAD.B_QKF * factor)
+            ratios.append(head_C2(m, c).C2 / head_scaling(1.0, m, c))
+    assert 4 < min(ratios) < max(ratios) < 12
+
+
+UNUSED = {"d", "B_q1", "B_QK11", "B_V11", "clip"}      # by the closed forms of one head
+CLASSES = [(HEAD, UNUSED, lambda c, m: head_C2(m, c).C2, lambda c, m: head_logcov(0.3, m, c)),
+           (SCALAR, UNUSED, lambda c, m: scalar_C2(m, c).C2, lambda c, m: scalar_logcov(0.3, m, c)),
+           (LAYER, set(), lambda c, m: layers_C2(m, 30, [LAYER, c, LAYER], 1.5, 2.0).C2,
+            lambda c, m: layers_logcov(0.3, m, 30, [LAYER, c, LAYER], 1.5, 2.0))]
+
+
+@pytest.mark.parametrize("c, unused, C2, logcov", CLASSES)
+def test_nondecreasing_in_every_budget(c, unused, C2, logcov):
+    """C2 strictly; the smallest bounds under the split made for C2 up to 2 %."""
+    for field in fields(c):
+        if field.name == "clip":
+            continue
+        wider = [replace(c, **{field.name: getattr(c, field.name) * x}) for x in (1, 2, 3, 20)]
+        steps = np.diff([C2(x, 100) for x in wider])
+        assert (steps == 0).all() if field.name in unused else (steps > 0).all(), field.name
+        values = [logcov(x, 100) for x in wider]
+        assert (np.diff(values) >= -0.02 * np.array(values[:-1])).all(), field.name
+    assert C2(c, 101) > C2(c, 100) and logcov(c, 10 ** 6) > 0.98 * logcov(c, 100)
+
+
+@pytest.mark.parametrize("name, more", [("T", 1000), ("B_X", 3.0), ("B_w", 9.0), ("m", 10 ** 5)])
+def test_layers_nondecreasing_in_the_rest(name, more):
+    arguments = dict(NETWORK, m=10)
+    for f, slack in ((lambda **k: layers_C2(**k).C2, 1.0), (lambda **k: layers_logcov(0.2, **k), 0.98)):
+        assert f(**dict(arguments, **{name: more})) > slack * f(**arguments)
+        assert f(**dict(arguments, residual=True)) > f(**arguments)
+        assert f(**dict(arguments, layers=[LAYER] * 3)) > f(**dict(arguments, layers=[LAYER] * 2))
+
+
+def test_multihead():
+    assert multihead_combine([8.0] * 5, "sum-out") == pytest.approx(125 * 8) == multihead_combine([8.0] * 5, "sum-pre")
+    assert multihead_combine([8.0] * 5, "concat") == pytest.approx(25 * 8)
+    assert multihead_combine([1, 8, 27], "sum-out") == pytest.approx(216)
+    assert multihead_combine([1, 4, 9], "concat") == pytest.approx(36)
+    # no other split of eps does better: concat minimises sum A/e^2 with sum e^2 = 1, sum-out with sum e = 1
+    rng = np.random.default_rng(0)
+    A, e = rng.exponential(size=3), rng.dirichlet(np.ones(3), size=2000)
+    assert (A / e).sum(axis=1).min() >= multihead_combine(A, "concat") >= 0.9 * (A / e).sum(axis=1).min()
+    assert (A / e ** 2).sum(axis=1).min() >= multihead_combine(A, "sum-out") >= 0.9 * (A / e ** 2).sum(axis=1).min()
+    with pytest.raises(ValueError, match="kind: "):
+        multihead_combine([1], "sum")
+
+
+def test_length_free():
+    assert length_free_logcov(0.1, HEAD) == length_free_logcov(0.1, replace(HEAD, T=10 ** 9))
+    assert length_free_logcov(0.1, HEAD, norm_only=False) < length_free_logcov(0.1, HEAD)
+    l_s, l_v = math.sqrt(math.log(2 * 36 + 1)), math.sqrt(math.log(2 * 18 + 1))
+    bracket = (2.5 * l_v) ** (2 / 3) + (1.1 * 4 * 1.5 * 1.2 * l_s) ** (2 / 3)
+    assert length_free_logcov(1e-4, HEAD) == pytest.approx((0.9 * 1.5 / 1e-4) ** 2 * bracket ** 3, rel=1e-6)
+    with pytest.raises(ValueError, match="c: "):
+        length_free_logcov(0.1, replace(HEAD, B_V11=None))
+
+
+# ---- validity -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("T", [2, 3, 8, 50])
+def test_softmax_moves_no_further_than_its_bound(T):
+    rng = np.random.default_rng(T)
+    u = rng.standard_normal((20000, T)) * rng.choice([0.1, 1, 5], (20000, 1))
+    v = u + rng.standard_normal((20000, T)) * rng.choice([0.01, 1, 5], (20000, 1))
+    moved = abs(softmax(u) - softmax(v)).sum(axis=1)
+    for distance in (abs(u - v).max(axis=1), np.ptp(u - v, axis=1) / 2):
+        bound = np.array([softmax_l1_bound(x) for x in distance])
+        assert (moved <= bound + 1e-12).all() and (bound <= distance).all()
+
+
+@pytest.mark.parametrize("delta", [1e-3, 0.5, 1.0, 2.0, 8.0])
+@pytest.mark.parametrize("T", [2, 1000])
+def test_softmax_bound_is_attained(T, delta):
+    """One entry of probability S(delta), lowered by delta while all others rise by delta."""
+    u = np.zeros(T)
+    u[0] = delta + math.log(T - 1)
+    v = u + delta * np.where(np.arange(T) == 0, -1, 1)
+    assert abs(softmax(u) - softmax(v)).sum() == pytest.approx(softmax_l1_bound(delta), abs=1e-12)
+    assert softmax_l1_bound(1) == pytest.approx(.9242343145, abs=1e-10)
+
+
+def draw(rng, shape, limits):
+    """A random matrix scaled until one of its norms in `limits` is at its limit."""
+    W = rng.standard_normal(shape) * rng.exponential(size=shape[1]) ** 2
+    return W * min(limit / norm(W, kind) for kind, limit in limits.items())
+
+
+def test_random_heads_stay_inside_radius_and_sensitivity():
+    """Perturb scores and values of random members by e_i: the output moves by at most sum b_i e_i."""
+    rng, c, worst = np.random.default_rng(0), HEAD, 0.0
+    b_score, b_value = (part.b for part in head_parts(1, c))
+    for _ in range(400):
+        X = rng.standard_normal((c.T + 1, c.d))
+        X *= c.B_X / np.linalg.norm(X, axis=1).max()
+        a = 3 * rng.standard_normal(c.T + 1)
+        W_V = draw(rng, (c.d, c.d_v), {"spectral": c.B_V, "l21": c.B_V21})
+        e_s, e_v = rng.uniform(0, 0.5, 2)
+        noise = rng.standard_normal((c.T + 1, c.d_v))
+        moved = X @ W_V + e_v * noise / np.linalg.norm(noise, axis=1).max()
+        moved *= np.minimum(1, c.B_V * c.B_X / np.linalg.norm(moved, axis=1, keepdims=True))
+        h = c.L_s * np.maximum(softmax(a) @ X @ W_V, 0)
+        h_moved = c.L_s * np.maximum(softmax(a + e_s * rng.choice([-1, 1], c.T + 1)) @ moved, 0)
+        assert np.linalg.norm(h) <= c.L_s * c.B_V * c.B_X
+        worst = max(worst, np.linalg.norm(h - h_moved) / (b_score * e_s + b_value * e_v))
+    assert 0.05 < worst <= 1
+
+
+def network(X, weights, w, L_s, residual, errors=None, rng=None):
+    """w^T g^L[0]; with errors {part name: size} every linear map is off by that much, as its cover would be."""
+    def off(values, size):
+        noise = rng.standard_normal(values.shape) if errors else values
+        return values + size * noise / np.linalg.norm(noise, axis=-1, keepdims=True) if errors else values
+
+    def bounded(values, limit):
+        return values * np.minimum(1, limit / np.maximum(1e-300, np.linalg.norm(values, axis=-1, keepdims=True)))
+
+    g = X
+    for l, (W_QK, W_V, W_C, limit) in enumerate(weights):
+        scores = g @ W_QK.T @ g.T
+        if errors:
+            scores = scores + errors["W_QK", l] * rng.choice([-1, 1], scores.shape)
+        values = bounded(off(g @ W_V, errors["W_V", l]) if errors else g @ W_V, limit)
+        h = L_s * np.maximum(unit_rows(softmax(scores) @ values), 0)
+        out = off(h @ W_C, errors["W_C", l]) if errors else h @ W_C
+        g = unit_rows(out + g if residual else out)
+    return g[0] @ w + (errors["w"] if errors else 0.0)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_random_networks_obey_the_recursion(residual):
+    """The output of random nets with perturbed maps moves by at most sum b_i e_i over the 3L + 1 parts."""
+    rng, worst = np.random.default_rng(1), 0.0
+    for _ in range(200):
+        L, T = int(rng.integers(1, 4)), int(rng.integers(2, 7))
+        B_X, B_w, scale = 1.5, 2.0, 10 ** rng.uniform(-3, -1)
+        weights = []
+        for l in range(L):
+            b = (B_X, 1.0)[l > 0]
+            weights.append((draw(rng, (5, 5), {"spectral": LAYER.B_QK, "l2": LAYER.B_QKF}),
+                            draw(rng, (5, 4), {"spectral": LAYER.B_V, "l21": LAYER.B_V21}),
+                            draw(rng, (4, 5), {"spectral": LAYER.B_C, "l21": LAYER.B_C21}), LAYER.B_V * b))
+        X = rng.standard_normal((T + 1, 5))
+        X *= B_X / np.linalg.norm(X, axis=1).max()
+        w = rng.standard_normal(5)
+        w *= B_w / np.linalg.norm(w)
+        parts = layers_parts(1, T, [LAYER] * L, B_X, B_w, residual)
+        keys = ["w"] + [(name, l) for l in reversed(range(L)) for name in ("W_C", "W_V", "W_QK")]
+        assert [part.weight for part in parts] == [key if key == "w" else key[0] for key in keys]
+        errors = {key: scale * rng.uniform() for key in keys}
+        exact = network(X, weights, w, LAYER.L_s, residual)
+        moved = network(X, weights, w, LAYER.L_s, residual, errors, rng)
+        assert abs(exact) <= B_w
+        worst = max(worst, abs(exact - moved) / sum(part.b * errors[key] for part, key in zip(parts, keys)))
+    assert 0.05 < worst <= 1
+
+
+def test_unrolled_sensitivities_are_the_recursion():
+    """b_i against the recursion of row errors written out, one unit error at a time."""
+    layers = [replace(LAYER, B_QK=0.3), LAYER, replace(LAYER, B_V=0.4)]
+    for residual in (False, True):
+        parts = layers_parts(3, 9, layers, 1.5, 2.0, residual)
+        keys = [None] + [(name, l) for l in (2, 1, 0) for name in ("W_C", "W_V", "W_QK")]
+        for part, key in zip(parts, keys):
+            e = 0.0
+            for l, c in enumerate(layers):
+                b = 1.5 if l == 0 else 1.0
+                unit = {name: float(key == (name, l)) for name in ("W_C", "W_V", "W_QK")}
+                inner = c.B_V * (1 + 2 * b * b * c.B_QK) * e + c.B_V * b * unit["W_QK"] + unit["W_V"]
+                e = c.L_s * c.B_C * inner + unit["W_C"] + (e if residual else 0)
+            assert part.b == pytest.approx(2.0 * e + (key is None))
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.25])
+def test_packing_of_random_scalar_heads(eps):
+    rng = np.random.default_rng(3)
+    c = ScalarBudgets(T=6, d=4, d_v=2, B_X=1.0, B_q=3.0, B_V=1.0, B_V21=1.4, B_u=1.0, clip=False)
+    X = rng.standard_normal((8, c.T + 1, c.d))
+    X /= np.linalg.norm(X, axis=-1, keepdims=True)
+    outputs = []
+    for _ in range(3000):
+        q, u = (x / np.linalg.norm(x) for x in (rng.standard_normal(4), rng.standard_normal(2)))
+        W_V = draw(rng, (4, 2), {"spectral": 1.0, "l21": 1.4})
+        mixed = np.einsum("mt,mtd->md", softmax(X @ (3 * q)), X)
+        outputs.append(np.maximum(mixed @ W_V, 0) @ u)
+    outputs, kept = np.array(outputs), []
+    for f in outputs:
+        if all(abs(f - g).max() > 2 * eps for g in kept):
+            kept.append(f)
+    assert len(kept) > 1 and abs(outputs).max() <= 1
+    assert scalar_logcov(eps, 8, c) >= math.log(len(kept))
+
+
+# ---- errors -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("change, error", [
+    ({"T": 0}, ValueError), ({"T": 2.0}, TypeError), ({"d": None}, TypeError), ({"B_X": -1.0}, ValueError),
+    ({"B_q": math.inf}, ValueError), ({"B_q1": "1"}, TypeError), ({"clip": 1}, TypeError), ({"B_V": None}, TypeError)])
+def test_budgets_are_checked(change, error):
+    with pytest.raises(error, match=f"{next(iter(change))}: "):
+        replace(SCALAR, **change)
+
+
+def test_layers_and_m_are_checked():
+    with pytest.raises(ValueError, match="layers: "):
+        layers_C2(1, 1, [], 1.0, 1.0)
+    for call in (head_C2, scalar_C2):
+        with pytest.raises(ValueError, match="m: "):
+            call(0, HEAD if call is head_C2 else SCALAR)
+    with pytest.raises(TypeError, match="m: "):
+        layers_C2(1.5, 1, [UNIT], 1.0, 1.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.01, 2), st.integers(1, 10 ** 12))
+def test_default_covers_are_the_smallest(eps, m):
+    chosen = scalar_logcov(eps, m, SCALAR)
+    for covers in ({"q": ["sid"]}, {"q": ["mau-norm"], "u": ["vol"]}, {"W_V": ["truncated"]}):
+        assert chosen <= scalar_logcov(eps, m, SCALAR, covers) * (1 + 1e-12)
+    assert all(linear_logcov(part.maps, 0.1) >= 0 for part in scalar_parts(m, SCALAR))
