@@ -8,7 +8,7 @@ import pytest
 from minitf.arrays import fixed_parts
 from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, readout, shapes
 from minitf.network import cls_heads, embedded, layer
-from minitf.projections import Intersection
+from minitf.projections import Ball, Intersection
 from minitf.train import TrainConfig, fit, load
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
@@ -151,7 +151,8 @@ def test_attention_and_shares(name):
     assert shares.shape == (model.H,) and abs(shares.sum() - 1) <= 1e-12 and (shares >= 0).all()
 
 
-@pytest.mark.parametrize("heads, query", itertools.product(("sum-pre", "sum-out", "concat"), ("combined", "factored")))
+@pytest.mark.parametrize("query", ["combined", "factored"])
+@pytest.mark.parametrize("heads", ["sum-pre", "sum-out", "concat"])
 def test_row_t_of_a_layer_is_the_head_that_asks_with_token_t(heads, query):
     """tf-layer: f_layer(X)[t] = W_C^T f_head(X, x_t), and in matrix form sigma(A X W_V) W_C for one head."""
     model = replace(TOKENS, heads=heads, query=query)
@@ -256,6 +257,39 @@ def test_fixed_tokens_are_what_they_say():
                           np.array([-1, 1]) / np.sqrt(30))
     one, two = (fixed_parts(replace(model, positions="sign", position_seed=s), np.float64)["P"] for s in (0, 1))
     assert not np.array_equal(one, two)
+
+
+def test_the_balls_of_every_class():
+    bounds = dict(radius=3.0, C_2=2.0, C_21=5.0, B_w=4.0)
+    both = Intersection([Ball("l21", 5.0), Ball("spectral", 2.0)])
+    rows = Intersection([Ball("l21t", 3.0), Ball("spectral", 2.0)])
+    model = ModelConfig(6, L=2, d=9, d_o=9, query="combined", positions="onehot", **bounds)
+    layers = {f"{l}/{name}": ball for l in (0, 1) for name, ball in
+              (("W_QK", rows), ("W_V", both), ("W_C", both))}
+    assert constraints(model) == {**layers, "w": Ball("l2", 4.0)}
+    one = replace(model, L=1, query="q", bound=7.0, C_21=np.inf)
+    assert constraints(one) == {
+        "q": Intersection([Ball("l1", 3.0, axes=1), Ball("l2", 2.0, axes=1)]), "W_V": Ball("spectral", 2.0),
+        "W_C": Ball("spectral", 2.0), "w": Intersection([Ball("linf", 7.0), Ball("l2", 4.0)]), "c": Ball("linf", 7.0)}
+    assert not constraints(GPT) and not constraints(CASES["mlp"]) and not constraints(TOKENS)
+
+
+@pytest.mark.parametrize("radius, C_2", [(3.0, 2.0), (2.0, 9.0), (3.0, np.inf), (np.inf, 2.0)])
+def test_balls_of_the_factors_keep_their_product_in_the_balls_of_W_QK(radius, C_2):
+    """Also where it is largest: aligned factors of rank one, on one row or spread over all."""
+    model = ModelConfig(5, d=6, d_v=3, input="tokens", query="factored", radius=radius, C_2=C_2)
+    sets, rng = constraints(model), np.random.default_rng(0)
+    b, spread = np.ones(3) / np.sqrt(3), np.ones(6) / np.sqrt(6)
+    cases = [(100 * np.outer(a, b), 100 * np.outer(c, b)) for a in (np.eye(6)[0], spread) for c in (np.eye(6)[1], spread)]
+    cases += [tuple(scale * rng.standard_normal((2, 6, 3))) for scale in (0.3, 1, 10)]
+    largest = 0
+    for W_Q, W_K in cases:
+        W_Q, W_K = (sets[name].project(W) for name, W in (("W_Q", W_Q), ("W_K", W_K)))
+        W = W_K @ W_Q.T
+        size = max(np.linalg.svd(W, compute_uv=False)[0] / C_2, np.linalg.norm(W, axis=1).sum() / radius)
+        assert size <= 1 + 1e-9
+        largest = max(largest, size)
+    assert largest >= 0.99
 
 
 @pytest.mark.parametrize("query", ["combined", "factored"])
