@@ -44,8 +44,9 @@ def attention_blocked(q, k, v, *, mask=None, causal=False, scale=None, softcap=N
         """Attention of a block of queries, its pullback, and the keys in reach; a corner moves along with them."""
         inside = reach is not None and rows.stop <= end
         keys = slice(0, max(0, rows.stop + reach) if inside else Tk)
-        limits = dict(mask=cut(mask, rows, keys), causal="bottom-right" if inside else False)
-        return *attention(q[..., rows, :], k[..., keys, :], v[..., keys, :], scale=scale, softcap=softcap, **limits), keys
+        out, pullback = attention(q[..., rows, :], k[..., keys, :], v[..., keys, :], mask=cut(mask, rows, keys),
+                                  causal="bottom-right" if inside else False, scale=scale, softcap=softcap)
+        return out, pullback, keys
 
     out = np.empty((*lead, Tq, v.shape[-1]), q.dtype)
     for rows in blocks:

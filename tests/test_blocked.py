@@ -51,7 +51,7 @@ def test_output_and_gradients_are_those_of_attention(case, block, rng):
 @given(seed=st.integers(0, 2**32 - 1), Tq=st.integers(0, 9), Tk=st.integers(0, 9), block=st.integers(1, 10),
        heads=st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1)]), softcap=st.sampled_from([None, 0.7]),
        causal=st.sampled_from(CORNERS), mask=st.sampled_from([None, "boolean", "added"]), size=st.sampled_from([1, 30]),
-       lead=st.sampled_from([((), (), ()), ((2,), (), (2,)), ((), (3,), (1,)), ((2, 1), (3,), (1, 3)), ((1,), (1,), (2,))]),
+       lead=st.sampled_from([((), (), ()), ((2,), (), (2,)), ((), (3,), (1,)), ((2, 1), (3,), (1, 3))]),
        rank=st.integers(0, 5), ones=st.sets(st.integers(1, 5)))
 def test_any_shape_and_options(seed, Tq, Tk, block, heads, softcap, causal, mask, size, lead, rank, ones):
     """Masks of every rank; grouped heads; leading axes that broadcast; lengths on both sides of each corner."""
@@ -109,7 +109,7 @@ def test_the_pullback_keeps_the_arguments_and_nothing_else(rng):
 
 @pytest.mark.parametrize("options", [{}, {"causal": True, "softcap": 3.0}])
 def test_memory_is_linear_in_the_length(options):
-    """Peak of both passes beyond the arguments: twice the length, at most twice the memory; attention needs four times."""
+    """Peak of both passes beyond the arguments: twice the length takes twice the memory; in attention, four times."""
     def peak(op, T, **more):
         args = draw(np.random.default_rng(0), (T, 16), (T, 16), (T, 16))
         tracemalloc.start()
@@ -124,7 +124,7 @@ def test_memory_is_linear_in_the_length(options):
 
 @pytest.mark.slow
 def test_sixteen_thousand_tokens_take_less_than_a_gigabyte():
-    """The largest resident size of a process that does both passes, Python and NumPy included; attention takes 4.4 GB."""
+    """The largest resident size of a process that does both passes, Python and NumPy included."""
     code = """if True:
         import resource, sys
         import numpy as np
