@@ -73,7 +73,7 @@ def mlp_shapes(model, l):
 def init_params(rng, model):
     """Draw the starting parameters: normal, E, P, x_cls of standard deviation 1/2, matrices and w 1/sqrt(rows),
     q 3/2/sqrt(d), so that every head attends to positions of its own from the start. Gains 1, biases and c 0. Where
-    values are bits: uniform attention, q = 0, and w = 1."""
+    values are bits: uniform attention, q = 0, for one head, a tenth of the usual q for several; and w = 1."""
     generator("rng", rng)
     params = {}
     for name, shape in shapes(model).items():
@@ -84,7 +84,8 @@ def init_params(rng, model):
         value = rng.standard_normal(shape)
         params[name] = scale * value if constant is None else np.full(shape, constant)
     if model.values == "bit":
-        params |= {"q": np.zeros(shapes(model)["q"]), "w": np.ones(params["w"].shape)}
+        spread = 0.1 if model.H > 1 else 0.0        # heads that start equal would stay equal
+        params |= {"q": spread * params["q"], "w": np.ones(params["w"].shape)}
     return params
 
 

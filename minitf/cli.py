@@ -163,7 +163,7 @@ def learn(data, label, save, plot, json, **options):
             figures.learning(record, result, plot)
         if save is not None:                    # last, and quick: an interruption leaves all of the files or none
             result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
-    click.echo(as_json(record) if json else report(record))
+    click.echo(as_json(record) if json else report(record, save, plot))
     return 0 if record["learned"] else 1
 
 

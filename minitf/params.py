@@ -70,7 +70,7 @@ def write_whole(path, write):
 def save_arrays(path, arrays, **header):
     """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
     header = {**header, "format": FORMAT, "version": VERSION}
-    write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header)), **arrays))
+    write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header, allow_nan=False)), **arrays))
 
 
 def load_arrays(path):
@@ -81,7 +81,7 @@ def load_arrays(path):
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(str(arrays.pop("header")))
             found = header["format"]
-        except Exception as error:              # of a dozen kinds: many parsers read foreign bytes here
-            raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
+        except Exception:                       # of a dozen kinds: many parsers read foreign bytes here
+            raise ValueError(f"{path}: not a minitf model file, or damaged") from None
     require(found == FORMAT, f"{path}: format version", str(FORMAT), found)
     return arrays, header

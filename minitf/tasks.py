@@ -42,7 +42,8 @@ def truth_table(kind, k, level=None, table=None):
     """
     choice("kind", kind, KINDS)
     require(integer("k", k, 1) <= 20, "k", "at most 20 (a rule is kept as a table of 2^k labels)", k)
-    require((level is None) == (kind != "threshold"), "level", "an integer for threshold and nothing otherwise", level)
+    wanted = f"an integer from 1 to {k} with threshold" if kind == "threshold" else f"nothing with {kind}"
+    require((level is None) == (kind != "threshold"), "level", wanted, level)
     size = {"symmetric": k + 1, "junta": 1 << k}.get(kind)
     require((table is None) == (size is None), "table", f"{f'{size} labels' if size else 'nothing'} for {kind}", table)
     if size:

@@ -204,7 +204,7 @@ BAD = [
     ("--heads 1000000000", "--T: expected at most 0 with model paper and heads = 1000000000"),
     ("--steps 0 --task parity", "--steps: expected an integer >= 1, got 0"),
     ("--steps 0", "--steps: expected an integer >= 1, got 0"),
-    ("--level 1", "--level: expected .* threshold"),
+    ("--level 1", "--level: expected nothing with and, got 1"),
     ("--task threshold", "--level: expected an integer"),
     ("--task threshold --level 3", "--level: expected an integer from 1 to 2, got 3"),
     ("--table 010", "--table: expected nothing for and"),
@@ -216,7 +216,7 @@ BAD = [
     ("--seed -1", "--seed: expected an integer >= 0, got -1"),
     ("--label crash", "--label: expected only together with --data, got 'crash'"),
     ("--holdout 0.3", "--holdout: expected only together with --data"),
-    ("--redraw --noise 0.1", "--redraw: expected a noise-free task small enough to check"),
+    ("--redraw --noise 0.1", "--redraw: expected noise 0 and a task small enough to check, got .noise 0.1,"),
     ("--redraw --m 1", "--redraw: expected a sample of m = 1 that determines the support, got 200 ambiguous ones"),
     ("--method newton", "'--method': 'newton' is not one of"),
     ("--model bert", "'--model': 'bert' is not one of"),
@@ -346,7 +346,7 @@ def test_a_table_without_a_pattern_is_not_learned(run, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "coin.npz", X=rng.integers(0, 2, (100, 6)), y=rng.integers(0, 2, 100))
     code, out, err = run("learn", "--data", "coin.npz")
-    assert code == 1 and err == "" and out.endswith("\n\nnot learned: not better than chance\n")
+    assert code == 1 and err == "" and "\n\nnot learned: not better than chance (" in out
     assert re.search(r"^Support    found x\d", out, re.M)
 
 

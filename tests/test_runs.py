@@ -166,7 +166,7 @@ def test_noise_and_size_leave_the_sample_unchecked(monkeypatch):
     rng = np.random.default_rng(0)
     noisy = sample_task(rng, "and", 10, 2, noise=0.1)
     assert runs.draw_sample(noisy, 8, rng)[2:] == (None, 0)
-    with pytest.raises(ValueError, match="^redraw: expected a noise-free task small enough to check"):
+    with pytest.raises(ValueError, match="^redraw: expected noise 0 and a task small enough to check"):
         runs.draw_sample(noisy, 8, rng, redraw=True)
     large = sample_task(rng, "parity", 200, 10)
     assert runs.draw_sample(large, 8, rng)[2:] == (None, 0)

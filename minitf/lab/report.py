@@ -1,8 +1,8 @@
 """A record of a run in words: what `learn` prints."""
 
 
-def report(record):
-    """What learn prints: the task, the sample, what was found, the attention, the norms, the verdict."""
+def report(record, *files):
+    """What learn prints: the task, the sample, what was found, the attention, the norms, the files, the verdict."""
     facts = table_facts(record) if record["task"] is None else task_facts(record)
     norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
              for name, norm in record["norms"].items()]
@@ -17,7 +17,8 @@ def report(record):
         f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
         f"Attention of the [CLS] query{heads}" if record["heads"] else "Influence: how often a flipped bit flips the answer",
         *bars(record), "",
-        *(norms or ["Norm       unconstrained"]), "", facts["verdict"]])
+        *(norms or ["Norm       unconstrained"]),
+        *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
 
 
 def task_facts(record):
@@ -54,7 +55,8 @@ def table_facts(record):
         "support": "Support    found " + " ".join(record["support_found"]),
         "accuracy": f"rows\n           {record['holdout_accuracy']:.2%} of the rows held out, "
                     f"95 % interval {low:.1%} to {high:.1%}",
-        "verdict": "learned: better than chance" if record["learned"] else "not learned: not better than chance"}
+        "verdict": "learned: better than chance" if record["learned"] else "not learned: not better than chance" + (
+            " (one bounded head reads all its bits with one sign: try --method adam)" if record["model"] == "paper" else "")}
 
 
 def bars(record, width=40):

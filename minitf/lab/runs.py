@@ -75,14 +75,15 @@ def auto_method(kind, model=None):
     return "pgd" if kind in FIRST_ORDER and model not in ("gpt", "mlp") else "adam"
 
 
-def auto_m(kind, T, k, method, model=None):
+def auto_m(kind, T, k, method, model=None, noise=0.0):
     """The sample size of a run unless given.
 
-        pgd     6 log2 C(T, k), rounded down; at least 16
+        pgd     6 log2 C(T, k), rounded down; at least 16. With label noise nu divided by 1 - 2 sqrt(nu (1 - nu)), the
+                factor by which noise weakens the evidence against a wrong support (Chernoff)
         adam    500 for k <= 2, four times more for every further bit, times T/64 beyond T = 64; twice that for gpt, mlp
     """
     if method == "pgd":
-        return max(16, math.floor(6 * math.log2(math.comb(T, k))))
+        return max(16, math.floor(6 * math.log2(math.comb(T, k)) / (1 - 2 * math.sqrt(noise * (1 - noise)))))
     base = 1000 if model in ("gpt", "mlp") else 500
     return math.ceil(base * 4 ** max(k - 2, 0) * max(T / 64, 1))
 
@@ -93,7 +94,7 @@ def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
     Returns X, y, determined (True, False, or None: not checked, for noisy labels and tasks too large), redraws.
     """
     checked = task.noise == 0 and is_checkable(task.kind, task.T, task.k)
-    require(checked or not redraw, "redraw", "a noise-free task small enough to check", str(task))
+    require(checked or not redraw, "redraw", "noise 0 and a task small enough to check", f"noise {task.noise:g}, {task}")
     by_count = labels_by_count(task.table)
     rule = {"level": task.k + 1 - sum(by_count)} if task.kind == "threshold" else {}
     if task.kind in ("symmetric", "junta") and rule_known:
@@ -166,7 +167,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
     task_rng, sample_rng, holdout_rng, training_rng = streams(seed, 4)
     method, model, config, train = choose(auto_method(task, model), model, method, T, k, H, radius, steps)
     drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
-    m = integer("m", auto_m(task, T, k, method, model) if m is None else m, 1)
+    m = integer("m", auto_m(task, T, k, method, model, drawn.noise) if m is None else m, 1)
     require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^30 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
 
@@ -177,7 +178,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
         return result, record_of(
             result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p, noise=drawn.noise,
             table=list(drawn.table), information_limit=math.log2(math.comb(T, k)), determined=determined,
-            redraws=redraws, chance=drawn.chance, support_true=list(drawn.support), support_found=list(found),
+            redraws=redraws, chance=round(drawn.chance, 12), support_true=list(drawn.support), support_found=list(found),
             holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT, noisy_holdout_accuracy=noisy / HOLDOUT,
             learned=found == drawn.support and clean == HOLDOUT, method=method, model=model, seed=seed)
 
