@@ -23,7 +23,8 @@ from minitf.layers import mlp
 from minitf.network import cls_attention, cls_heads, embedded, readout
 from minitf.params import same_shapes
 
-__all__ = ["ModelConfig", "attention_of", "constraints", "forward", "head_shares", "init_params", "readout", "shapes"]
+__all__ = ["ModelConfig", "attention_of", "blocks", "constraints", "forward", "head_shares", "init_params", "readout",
+           "shapes"]
 
 
 def forward(params, X, model, *, z=None, path="fast"):
@@ -58,6 +59,15 @@ def forward(params, X, model, *, z=None, path="fast"):
         return {name: grads[name] for name in wanted}
 
     return logits, pullback
+
+
+def blocks(m, model):
+    """Cut m examples into slices that are as many as a pass should take at once: 4096, or so few that an array of all
+    their rows, or of their scores in one layer, holds at most 2^22 numbers."""
+    rows = 4096
+    if model.block != "mlp" and not has_tables(model):
+        rows = max(1, 2 ** 22 // ((model.T + 1) * max(model.H * model.d, model.d_ff, model.H * (model.T + 1))))
+    return [slice(i, i + rows) for i in range(0, max(m, 1), rows)]
 
 
 def examples_of(X, z, model):
@@ -138,12 +148,17 @@ def attention_of(params, X, model):
         return np.zeros((0, model.T))
     if bits_alone(model):
         return bit_weights(params["q"], position_table(params, model), model)[0]
-    full = whole(params, model)
-    if has_tables(model):
-        return table_attention(full, X, model)
-    if model.input == "tokens":
-        return cls_attention(full, X, model)
-    return cls_attention(full, embedded(full, X, model)[0], model)[:, 1:]
+    full, parts = whole(params, model), []
+    for rows in blocks(len(X), model):
+        x = X[rows]
+        if has_tables(model):
+            weights = table_attention(full, x, model)
+        elif model.input == "tokens":
+            weights = cls_attention(full, x, model)
+        else:
+            weights = cls_attention(full, embedded(full, x, model)[0], model)[:, 1:]
+        parts.append(len(x) / max(len(X), 1) * weights)
+    return sum(parts)
 
 
 def head_shares(params, X, model):
@@ -155,8 +170,13 @@ def head_shares(params, X, model):
     """
     if model.block == "mlp":
         return np.zeros(0)
-    out, g, _ = last_heads(params, examples_of(X, None, model)[0], model)
-    logits, back_readout = readout(params, out, g, model)
-    dout, _, _ = back_readout(np.ones_like(logits))
+    X, _ = examples_of(X, None, model)
+    out, dout = [], []
+    for rows in blocks(len(X), model):
+        heads, g, _ = last_heads(params, X[rows], model)
+        logits, back_readout = readout(params, heads, g, model)
+        out.append(heads)
+        dout.append(back_readout(np.ones_like(logits))[0])
+    out, dout = np.concatenate(out), np.concatenate(dout)
     moved = np.abs((dout * (out - out.mean(axis=0))).sum(axis=-1)).mean(axis=0)
     return moved / moved.sum() if moved.sum() > 0 else np.full(model.H, 1 / model.H)

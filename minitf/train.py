@@ -13,7 +13,7 @@ import numpy as np
 from minitf.bounded import fit_bounded, longest_search
 from minitf.checks import bits, choice, examples, floats, generator, integer, real, require
 from minitf.losses import logistic, sigmoid
-from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, shapes
+from minitf.model import ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, shapes
 from minitf.norms import reals
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
 from minitf.params import flatten, load_arrays, same_shapes, save_arrays, unflatten
@@ -75,20 +75,18 @@ class Result:
     Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention,
     shares (H,) how much of the logit each head moves (minitf.model.head_shares).
     """
-    params: dict
+    params: dict = field(repr=False)
     model: ModelConfig
-    weights: np.ndarray
-    shares: np.ndarray
-    frequency: np.ndarray
-    history: dict = field(default_factory=dict)
+    weights: np.ndarray = field(repr=False)
+    shares: np.ndarray = field(repr=False)
+    frequency: np.ndarray = field(repr=False)
+    history: dict = field(default_factory=dict, repr=False)
     residual: float | None = None
     header: dict = field(default_factory=dict)
 
-    def logits(self, X, rows=4096):
-        """Logits (m,) of examples X (m, T), computed in blocks of rows."""
-        X = bits("X", X)
-        blocks = [forward(self.params, X[i:i + rows], self.model)[0] for i in range(0, max(len(X), 1), rows)]
-        return np.concatenate(blocks)
+    def logits(self, X):
+        """Logits (m,) of examples X (m, T)."""
+        return logits_of(self.params, bits("X", X), self.model)
 
     def predict(self, X):
         """Labels (m,) uint8: 1 where the logit is above 0."""
@@ -130,7 +128,8 @@ class Result:
     def save(self, path, **header):
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
-        header = {**self.header, **header, "model": asdict(self.model)}
+        model = {name: None if value == math.inf else value for name, value in asdict(self.model).items()}
+        header = {**self.header, **header, "model": model}              # JSON knows no infinity
         means = {"weights": self.weights, "shares": self.shares, "frequency": self.frequency}
         save_arrays(path, {**arrays, **means}, **header)
 
@@ -139,13 +138,14 @@ def load(path):
     """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a damaged file."""
     arrays, header = load_arrays(path)
     try:
-        model = ModelConfig(**header.pop("model"))
+        model = {name: math.inf if value is None else value for name, value in header.pop("model").items()}
+        model = ModelConfig(**model)
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
         means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
         same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
         for name, value in {**params, **arrays}.items():
             reals(name, value)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
     return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"], header=header)
 
@@ -204,9 +204,19 @@ def _checked(sets, model):
 
 def mean_gradient(params, X, y, model):
     """The mean logistic loss over examples, and its gradient: a dict with the keys of params."""
-    logits, back_model = forward(params, X, model)
-    loss, back_loss = logistic(logits, y)
-    return float(loss.mean()), back_model(back_loss(np.full(len(y), 1 / len(y), logits.dtype)))
+    total, grads = 0.0, None
+    for rows in blocks(len(X), model):
+        logits, back_model = forward(params, X[rows], model)
+        loss, back_loss = logistic(logits, y[rows])
+        part = back_model(back_loss(np.full(len(loss), 1 / len(y), logits.dtype)))
+        total += float(loss.sum())
+        grads = part if grads is None else {name: grads[name] + part[name] for name in part}
+    return total / len(y), grads
+
+
+def logits_of(params, X, model):
+    """Logits (m,) of examples X (m, T), computed in blocks of rows."""
+    return np.concatenate([forward(params, X[rows], model)[0] for rows in blocks(len(X), model)])
 
 
 def most_steps(model, train):
@@ -257,8 +267,8 @@ def _doubts(params, X, y, fresh, model, tol):
     found the rule is as sure there as on the examples. So, without a label: the share of fresh rows, independent bits
     of the training frequencies, with |logit| < 2; 1 more while the mean training loss is above tol.
     """
-    fitted = logistic(forward(params, X, model)[0], y)[0].mean() <= tol
-    return float((np.abs(forward(params, fresh, model)[0]) < 2).mean()) + (not fitted)
+    fitted = logistic(logits_of(params, X, model), y)[0].mean() <= tol
+    return float((np.abs(logits_of(params, fresh, model)) < 2).mean()) + (not fitted)
 
 
 def _descend(X, y, params, model, rng, train, sets):

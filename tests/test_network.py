@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from minitf.arrays import fixed_parts
-from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, readout, shapes
+from minitf.model import (ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, readout,
+                          shapes)
 from minitf.network import cls_heads, embedded, layer
 from minitf.projections import Ball, Intersection
-from minitf.train import TrainConfig, fit, load
+from minitf.train import TrainConfig, fit, load, logits_of, mean_gradient
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 
@@ -327,6 +328,34 @@ def test_fit_trains_every_preset_and_files_keep_it(model, tmp_path):
     again = load(tmp_path / "model.npz")
     assert again.model == model and np.array_equal(again.logits(X), result.logits(X))
     assert again.support(2) == result.support(2) and again.attention().shape == (model.H, 8)
+
+
+@pytest.mark.parametrize("name", ["gpt", "gpt-2-layers", "bit", "mlp", "network-hard"])
+def test_examples_in_blocks_give_the_same(name, monkeypatch):
+    model = CASES[name]
+    params, X, _ = draw(model, m=20)
+    y = np.arange(20) % 2
+
+    def everything():
+        loss, grads = mean_gradient(params, X, y, model)
+        shares, attention = head_shares(params, X, model), attention_of(params, X, model)
+        return [np.array(loss), *grads.values(), logits_of(params, X, model), shares, attention]
+
+    whole = everything()
+    for place in "model", "train":
+        monkeypatch.setattr(f"minitf.{place}.blocks", lambda m, model: [slice(i, i + 7) for i in range(0, m, 7)])
+    for one, two in zip(whole, everything()):
+        assert one.shape == two.shape and np.linalg.norm(one - two) <= 1e-12 * np.linalg.norm(one) + 1e-15
+
+
+def test_blocks_are_small_where_rows_are_built():
+    assert blocks(10_000, GPT) == [slice(0, 4096), slice(4096, 8192), slice(8192, 12288)]
+    assert blocks(0, GPT) == [slice(0, 4096)]
+    for model in ModelConfig.gpt(64, L=2), ModelConfig.gpt(1000, L=2), ModelConfig.network(64, d=67):
+        rows = blocks(10 ** 5, model)
+        size = rows[0].stop
+        assert rows == [slice(i, i + size) for i in range(0, 10 ** 5, size)]
+        assert size * (model.T + 1) * max(model.H * (model.T + 1), model.H * model.d, model.d_ff) <= 2 ** 22 or size == 1
 
 
 def test_a_model_without_attention_names_its_support_by_influence():
