@@ -1,6 +1,7 @@
 """minitf: bounded-norm softmax attention and the sparse Boolean functions it learns, exact, in NumPy."""
 from minitf.attention import attention, attention_weights
 from minitf.bits import cls_head, mean_bit
+from minitf.blocked import attention_blocked
 from minitf.identify import consistent_supports
 from minitf.losses import logistic
 from minitf.model import ModelConfig, constraints, forward, init_params
@@ -13,9 +14,9 @@ from minitf.train import Progress, Result, TrainConfig, fit, load
 from minitf.trust.verify import check_pullback, projection_gap, saved
 
 __all__ = [
-    "Ball", "BooleanTask", "Intersection", "ModelConfig", "Progress", "Result", "Simplex", "TrainConfig", "__version__",
-    "add", "attention", "attention_weights", "cap", "check_pullback", "cls_head", "consistent_supports", "constraints",
-    "dual_norm", "embed", "fit", "forward", "gelu", "identity", "init_params", "layer_norm", "linear", "load", "logistic",
-    "mean_bit", "norm", "project", "projection_gap", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table",
-    "unit_ball",
+    "Ball", "BooleanTask", "Intersection", "ModelConfig", "Progress", "Result", "Simplex", "TrainConfig",
+    "__version__", "add", "attention", "attention_blocked", "attention_weights", "cap", "check_pullback",
+    "cls_head", "consistent_supports", "constraints", "dual_norm", "embed", "fit", "forward", "gelu", "identity",
+    "init_params", "layer_norm", "linear", "load", "logistic", "mean_bit", "norm", "project", "projection_gap",
+    "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table", "unit_ball",
 ]

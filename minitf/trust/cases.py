@@ -6,6 +6,7 @@
         op(*args)[0] is close to case.oracle(*args, **case.options)          values
 """
 import functools
+import math
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from minitf.attention import attention
 from minitf.blocked import attention_blocked
-from minitf.checks import generator
+from minitf.checks import generator, integer
 from minitf.losses import logistic
 from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
 from minitf.trust import oracles
+from minitf.trust.verify import check_pullback
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,17 @@ CASES = [
 CASES += [replace(case, name=case.name.replace("attention", "attention_blocked"), op=attention_blocked,
                   oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0], options=case.options | {"block": 2})
           for case in CASES if case.op is attention]
+
+
+def check_cases(seed=0):
+    """Yield for every case a dict: its name, whether every argument's derivative passed, the worst error, the method."""
+    rng = np.random.default_rng(integer("seed", seed, 0))
+    for case in CASES:
+        op, args = case.draw(rng)
+        try:
+            found = check_pullback(op, args, rng, wrt=case.wrt)
+        except AssertionError as failure:
+            yield {"case": case.name, "agrees": False, "error": math.inf, "method": "", "why": str(failure)}
+        else:
+            worst = max(found, key=lambda record: record.error)
+            yield {"case": case.name, "agrees": True, "error": worst.error, "method": worst.method, "why": ""}
