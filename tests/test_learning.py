@@ -7,9 +7,13 @@ import math
 import os
 import statistics
 
+import numpy as np
 import pytest
 
-from minitf.lab.runs import plan_task
+from minitf.lab.runs import plan_task, streams, wilson
+from minitf.model import ModelConfig
+from minitf.tasks import sample_task
+from minitf.train import fit
 
 FIRST_SEED = int(os.environ.get("FIRST_SEED", 0))
 CASES = {"defaults": (dict(), 100, 99)}
@@ -25,6 +29,10 @@ CASES |= {
     **{f"threshold {level}": (dict(task="threshold", level=level, k=3, T=64), 20, 18) for level in (1, 2, 3)},
     "symmetric": (dict(task="symmetric", k=3, T=64), 20, 18),
     "junta": (dict(task="junta", k=3, T=64), 20, 18),
+    "gpt": (dict(model="gpt"), 20, 18),
+    "mlp": (dict(model="mlp"), 20, 18),
+    "gpt": (dict(model="gpt", method="adam"), 20, 18),
+    "mlp": (dict(model="mlp", method="adam"), 20, 18),
 }
 
 
@@ -39,3 +47,21 @@ def test_learned_by_default(name):
     print(f"\n{name}: m {records[0]['m']}, support exact {exact}, learned {learned} of {seeds}, "
           f"training {statistics.median(seconds):.2f} s median, {max(seconds):.2f} s longest")
     assert (exact if options.get("noise") else learned) >= least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind, m", [("and", 48), ("and", 60), ("majority", 40), ("majority", 60)])
+def test_finds_more_than_screening(kind, m):
+    """T = 1024, k = 3, near the m at which exact search succeeds with 95 % (and 48, majority 40): the bounded head against
+    the k bits of largest covariance with the label, on the same 100 samples."""
+    T, k, seeds = 1024, 3, 100
+    head = screening = 0
+    for i in range(seeds):
+        task_rng, sample_rng, _, _ = streams(FIRST_SEED + i, 4)
+        task = sample_task(task_rng, kind, T, k)
+        X, y = task.sample(sample_rng, m)
+        head += fit(X, y, ModelConfig.paper(T, k)).support(k) == task.support
+        covariance = np.abs((y - y.mean()) @ (X - X.mean(axis=0)))
+        screening += tuple(sorted(np.argsort(-covariance)[:k].tolist())) == task.support
+    print(f"\n{kind} T={T} m={m}: exact support by the head {head}, by screening {screening} of {seeds} samples")
+    assert wilson(head, seeds)[0] > wilson(screening, seeds)[1]
