@@ -109,7 +109,7 @@ def test_margin_asks_for_the_cover_of_the_double_sample_below_half_the_margin():
 
 
 def test_margin_holds_for_thresholds_by_simulation():
-    """f_t(x) = [x > t] on n points: n + 1 tables. The worst consistent threshold errs by the larger gap at the truth."""
+    """f_t(x) = [x > t] on n points: n + 1 tables. The worst consistent one errs by the larger gap at the truth."""
     rng, m, delta = np.random.default_rng(0), 200, 0.1
     X = rng.random((4000, m))
     above, below = np.where(X > 0.5, X, 1).min(axis=1), np.where(X <= 0.5, X, 0).max(axis=1)

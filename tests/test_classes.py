@@ -75,6 +75,16 @@ def test_layers_count_their_constants():
     assert [part.maps.n for part in parts[:4]] == [7, 7, 7 * 31, 7 * 31]
 
 
+def test_layers_costs_by_hand():
+    """Layer 1 reads rows of norm 1.5, so h has norm min(1, 1.5 * 0.9) = 1; layer 2 rows of norm 1, h of norm 0.9."""
+    cost = [part.leading()[0] for part in layers_parts(7, **NETWORK)]
+    n, nn = 7 * 31, 7 * 31 * 31
+    last = [(2.0 * 0.9 * 0.9 * l21_K(7, 5)) ** 2, (1.6 * l21_K(n, 4)) ** 2, 4 * 1.3 ** 2 * math.log(2 * n)]
+    first = [(2.0 * 0.9 * l21_K(n, 5)) ** 2, (1.6 * 1.5 * l21_K(n, 4)) ** 2,
+             4 * (1.3 * 1.5 ** 2) ** 2 * math.log(2 * nn)]
+    assert cost == pytest.approx([4 * 2.0 ** 2 * math.log(14)] + last + first)
+
+
 @pytest.mark.parametrize("C2, logcov, m", [
     (lambda m: head_C2(m, HEAD), lambda eps, m, **k: head_logcov(eps, m, HEAD, **k), 100),
     (lambda m: scalar_C2(m, SCALAR), lambda eps, m, **k: scalar_logcov(eps, m, SCALAR, **k), 100),

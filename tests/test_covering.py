@@ -43,7 +43,8 @@ def test_golden_split():
     assert l21(2, 1.5, 0.1, 1000, 8) <= 43378
 
 
-@pytest.mark.parametrize("n, k", [(10, 0), (10, 10), (10, 3), (100, 31), (100, 32), (100, 50), (4000, 1999), (64, 33)])
+@pytest.mark.parametrize("n, k", [(10, 0), (10, 10), (10, 3), (100, 5), (1000, 8), (100, 31), (100, 32),
+                                  (100, 50), (4000, 1999), (64, 33)])
 def test_log_binomial_is_exact(n, k):
     assert log_binomial(n, k) == pytest.approx(math.log(math.comb(n, k)), rel=1e-14, abs=1e-15)
 
@@ -65,6 +66,22 @@ def test_sid_is_the_minimum(a, B, eps, n):
     with np.errstate(over="ignore"):
         best = (2 * (a * B * r / eps) ** 2 - n * tail)[r > 1e-6].min()
     assert best * (1 - 1e-8) <= sid(a, B, eps, n) * (1 + 1e-8) and sid(a, B, eps, n) <= best * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("A, eps, n, p", [(1.0, 0.3, 10, 3), (2.0, 0.7, 1, 1), (1.0, 0.5, 10 ** 6, 20),
+                                          (3.0, 2.9, 5, 2)])
+def test_searched_bounds_are_the_minimum(A, eps, n, p):
+    """Every N of the definitions, one by one: the grids lose at most 1 %."""
+    def log_comb(n, k):
+        return math.log(math.comb(n, k))
+
+    tail = math.sqrt(2 * math.log(2 * n))
+    truncated = min(log_comb(p + 2 * N, p) + 2 * A ** 2 / (eps ** 2 - A ** 2 / N) * (math.sqrt(2) + tail) ** 2
+                    for N in range(math.floor((A / eps) ** 2) + 1, 5000))
+    counted = min(log_comb(N + 2 * p, p) + 2 * (A / eps) ** 2 * (math.sqrt(1 + p / N) + tail) ** 2
+                  for N in range(1, 5000))
+    for bound, exact in ((l21_truncated, truncated), (l21_counted, counted)):
+        assert exact * (1 - 1e-12) <= bound(A, 1, eps, n, p) - math.log(2) <= 1.01 * exact
 
 
 # ---- laws -------------------------------------------------------------------------------------------------------
@@ -111,6 +128,12 @@ def test_zero_from_the_radius_on(bound):
     at = (lambda eps: vol(5, 6.0, eps)) if bound is vol else (lambda eps: bound(3.0, 2.0, eps, *size))
     assert at(6.0) == at(100.0) == 0 and at(5.99) > 0
     assert (vol(5, 0.0, 1.0) if bound is vol else bound(0.0, 2.0, 1.0, *size)) == 0
+
+
+def test_radius_is_that_of_the_smallest_norm():
+    known = Linear(2, 3, 5, 1.0, 1.0, l21=2.0, l11=3.0)
+    assert linear_logcov(known, 1.0, ["closed"]) == linear_logcov(known, 1.0, ["mau"]) == 0
+    assert linear_logcov(known, 0.999, ["closed"]) == l21_closed(2, 1, 0.999, 5, 2) > 0
 
 
 # ---- split ------------------------------------------------------------------------------------------------------
