@@ -9,8 +9,9 @@ from minitf.norms import dual_norm, norm
 from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, sigmoid, softmax, unit_ball
 from minitf.params import VERSION as __version__
 from minitf.projections import Ball, Intersection, Simplex, project
+from minitf.result import Result, load
 from minitf.tasks import BooleanTask, sample_task, truth_table
-from minitf.train import Progress, Result, TrainConfig, fit, load
+from minitf.train import Progress, TrainConfig, fit
 from minitf.trust.verify import check_pullback, projection_gap, saved
 
 __all__ = [

@@ -12,8 +12,9 @@ from minitf.lab.datasets import read_table
 from minitf.lab.report import report
 from minitf.lab.runs import MODELS, as_json, plan_table, plan_task
 from minitf.params import VERSION, check_writable
+from minitf.result import load
 from minitf.tasks import KINDS
-from minitf.train import load, most_steps
+from minitf.train import most_steps
 
 
 PATIENCE = 2.0          # seconds of training before a progress bar appears
@@ -245,7 +246,8 @@ def check(what, seed, json):
     else:
         click.echo(f"{'case':40}  {'method':10}  {'worst error':>11}")
         for row in rows:
-            click.echo(f"{row['case']:40}  {row['method']:10}  {row['error']:11.1e}{'' if row['agrees'] else '  WRONG'}")
+            wrong = "" if row["agrees"] else "  WRONG"
+            click.echo(f"{row['case']:40}  {row['method']:10}  {row['error']:11.1e}{wrong}")
         click.echo(f"{len(rows) - len(failed)} of {len(rows)} pullbacks are the derivative of their forward")
     return 1 if failed else 0
 

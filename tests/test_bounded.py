@@ -32,7 +32,8 @@ def inside(heads, model):
 def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):
     _, X, y = sample(0, kind, T=24, m=40, noise=0.1)
     model = ModelConfig.paper(24, radius=radius)
-    model = model if bound is None else ModelConfig(24, d=27, d_v=1, positions="onehot", values="bit", radius=radius, bound=bound)
+    if bound is not None:
+        model = ModelConfig(24, d=27, d_v=1, positions="onehot", values="bit", radius=radius, bound=bound)
     seen, touching = [], []
 
     def report(loss, heads):

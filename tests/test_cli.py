@@ -591,7 +591,8 @@ def test_explain_prints_the_page_and_its_arrays(run):
     code, out, err = run("explain", "--T", 2, "--d", 2, "--seed", 3)
     assert code == 0 and err == "" and max(map(len, out.splitlines())) <= 80 and "dW_QK = " in out
     record = strictly(run("explain", "--T", 2, "--d", 2, "--seed", 3, "--json")[1])
-    assert (record["T"], record["d"], record["seed"]) == (2, 2, 3) and {"name", "formula", "shape"} <= set(record["arrays"][0])
+    assert (record["T"], record["d"], record["seed"]) == (2, 2, 3)
+    assert {"name", "formula", "shape"} <= set(record["arrays"][0])
     assert run("explain", "--T", 9)[0] == 2
 
 

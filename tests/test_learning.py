@@ -32,8 +32,6 @@ CASES |= {
     "junta": (dict(task="junta", k=3, T=64), 20, 18),
     "gpt": (dict(model="gpt"), 20, 18),
     "mlp": (dict(model="mlp"), 20, 18),
-    "gpt": (dict(model="gpt", method="adam"), 20, 18),
-    "mlp": (dict(model="mlp", method="adam"), 20, 18),
 }
 
 
@@ -54,8 +52,8 @@ def test_learned_by_default(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind, m", [("and", 48), ("and", 60), ("majority", 40), ("majority", 60)])
 def test_finds_more_than_screening(kind, m):
-    """T = 1024, k = 3, near the m at which exact search succeeds with 95 % (and 48, majority 40): the bounded head against
-    the k bits of largest covariance with the label, on the same samples."""
+    """T = 1024, k = 3, near the m at which exact search succeeds with 95 % (and 48, majority 40): the bounded head
+    against the k bits of largest covariance with the label, on the same samples."""
     T, k, seeds = 1024, 3, 100 // SHARE
     head = screening = 0
     for i in range(seeds):

@@ -16,7 +16,7 @@ LEVEL = {
     "layers": 7,
     "heads": 8, "network": 8,
     "model": 9,
-    "bounded": 10,
+    "bounded": 10, "result": 10,
     "train": 11,
 }
 ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"}}

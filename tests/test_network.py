@@ -10,7 +10,8 @@ from minitf.model import (ModelConfig, attention_of, blocks, constraints, forwar
                           shapes)
 from minitf.network import cls_heads, embedded, layer
 from minitf.projections import Ball, Intersection
-from minitf.train import TrainConfig, fit, load, logits_of, mean_gradient
+from minitf.result import load, logits_of
+from minitf.train import TrainConfig, fit, mean_gradient
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 
@@ -281,7 +282,8 @@ def test_balls_of_the_factors_keep_their_product_in_the_balls_of_W_QK(radius, C_
     model = ModelConfig(5, d=6, d_v=3, input="tokens", query="factored", radius=radius, C_2=C_2)
     sets, rng = constraints(model), np.random.default_rng(0)
     b, spread = np.ones(3) / np.sqrt(3), np.ones(6) / np.sqrt(6)
-    cases = [(100 * np.outer(a, b), 100 * np.outer(c, b)) for a in (np.eye(6)[0], spread) for c in (np.eye(6)[1], spread)]
+    cases = [(100 * np.outer(a, b), 100 * np.outer(c, b))
+             for a in (np.eye(6)[0], spread) for c in (np.eye(6)[1], spread)]
     cases += [tuple(scale * rng.standard_normal((2, 6, 3))) for scale in (0.3, 1, 10)]
     largest = 0
     for W_Q, W_K in cases:
@@ -355,7 +357,8 @@ def test_blocks_are_small_where_rows_are_built():
         rows = blocks(10 ** 5, model)
         size = rows[0].stop
         assert rows == [slice(i, i + size) for i in range(0, 10 ** 5, size)]
-        assert size * (model.T + 1) * max(model.H * (model.T + 1), model.H * model.d, model.d_ff) <= 2 ** 22 or size == 1
+        widest = max(model.H * (model.T + 1), model.H * model.d, model.d_ff)
+        assert size * (model.T + 1) * widest <= 2 ** 22 or size == 1
 
 
 def test_a_model_without_attention_names_its_support_by_influence():

@@ -14,7 +14,8 @@ from minitf.model import ModelConfig, attention_of, constraints, forward, head_s
 from minitf.params import load_arrays, save_arrays
 from minitf.projections import Ball, Intersection
 from minitf.tasks import sample_task
-from minitf.train import Progress, Result, TrainConfig, _doubts, fit, load, most_steps
+from minitf.result import Result, load
+from minitf.train import Progress, TrainConfig, _doubts, fit, most_steps
 
 SMALL = ModelConfig.scalar(16, H=2, d=8, d_o=6)
 SHORT = TrainConfig(steps=30, restarts=1)
@@ -39,7 +40,8 @@ def hand_built(kind):
         model, q[0, [1, 4]] = ModelConfig.paper(6), 40
         params = {"q": q, "w": np.array([40.0]), "c": np.array(-30.0)}
     else:
-        model = ModelConfig(6, H=2, d=9, d_v=1, d_o=2, heads="concat", activation="relu", positions="onehot", values="bit")
+        model = ModelConfig(6, H=2, d=9, d_v=1, d_o=2, heads="concat", activation="relu", positions="onehot",
+                            values="bit")
         q[[0, 1], [1, 4]] = 60
         params = {"q": q, "W_C": np.array([[1.0, -1.0], [-1.0, 1.0]]), "w": np.array([20.0, 20.0]),
                   "c": np.array(-10.0)}
@@ -342,11 +344,13 @@ def test_any_model_trains_in_any_class():
     X = rng.integers(0, 2, (60, 6)).astype(np.uint8)
     y = X[:, 1] & X[:, 4]
     model = ModelConfig.scalar(6, H=2, d=4, d_o=5)
-    sets = {"W_C": Intersection([Ball("l21", 1.5), Ball("spectral", 0.8)]), "w": Ball("l2", 2.0), "P": Ball("l2inft", 0.3)}
+    both = Intersection([Ball("l21", 1.5), Ball("spectral", 0.8)])
+    sets = {"W_C": both, "w": Ball("l2", 2.0), "P": Ball("l2inft", 0.3)}
     for method in ("adam", "pgd"):
         def inside(progress):
             assert all(sets[name].contains(progress.params[name]) for name in sets)
-        result = fit(X, y, model, rng, train=TrainConfig(method=method, steps=12, restarts=1), sets=sets, callback=inside)
+        train = TrainConfig(method=method, steps=12, restarts=1)
+        result = fit(X, y, model, rng, train=train, sets=sets, callback=inside)
         assert result.residual > 0 and math.isfinite(result.residual)
     with pytest.raises(ValueError, match="sets: expected names among"):
         fit(X, y, model, sets={"W_VV": Ball("l2", 1.0)})

@@ -15,7 +15,7 @@ def report(record, *files):
         f"{record['seconds']:.2f} s, seed {record['seed']}",
         "", facts["support"],
         f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
-        f"Attention of the [CLS] query{heads}" if record["heads"] else "Influence: how often a flipped bit flips the answer",
+        f"Attention of the [CLS] query{heads}" if record["heads"] else "How often a flipped bit flips the answer",
         *bars(record), "",
         *(norms or ["Norm       unconstrained"]),
         *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
@@ -50,13 +50,15 @@ def task_facts(record):
 def table_facts(record):
     """The lines of a report that speak of a user's own table."""
     low, high = record["holdout_interval"]
+    one_sign = " (one bounded head reads all its bits with one sign: try --method adam)"
+    advice = one_sign if record["model"] == "paper" else ""
     return {
         "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
         "support": "Support    found " + " ".join(record["support_found"]),
         "accuracy": f"rows\n           {record['holdout_accuracy']:.2%} of the rows held out, "
                     f"95 % interval {low:.1%} to {high:.1%}",
-        "verdict": "learned: better than chance" if record["learned"] else "not learned: not better than chance" + (
-            " (one bounded head reads all its bits with one sign: try --method adam)" if record["model"] == "paper" else "")}
+        "verdict": "learned: better than chance" if record["learned"] else
+                   f"not learned: not better than chance{advice}"}
 
 
 def bars(record, width=40):

@@ -94,7 +94,8 @@ def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
     Returns X, y, determined (True, False, or None: not checked, for noisy labels and tasks too large), redraws.
     """
     checked = task.noise == 0 and is_checkable(task.kind, task.T, task.k)
-    require(checked or not redraw, "redraw", "noise 0 and a task small enough to check", f"noise {task.noise:g}, {task}")
+    checkable = "noise 0 and a task small enough to check"
+    require(checked or not redraw, "redraw", checkable, f"noise {task.noise:g}, {task}")
     by_count = labels_by_count(task.table)
     rule = {"level": task.k + 1 - sum(by_count)} if task.kind == "threshold" else {}
     if task.kind in ("symmetric", "junta") and rule_known:
@@ -178,8 +179,9 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
         return result, record_of(
             result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p, noise=drawn.noise,
             table=list(drawn.table), information_limit=math.log2(math.comb(T, k)), determined=determined,
-            redraws=redraws, chance=round(drawn.chance, 12), support_true=list(drawn.support), support_found=list(found),
-            holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT, noisy_holdout_accuracy=noisy / HOLDOUT,
+            redraws=redraws, chance=round(drawn.chance, 12), support_true=list(drawn.support),
+            support_found=list(found), holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT,
+            noisy_holdout_accuracy=noisy / HOLDOUT,
             learned=found == drawn.support and clean == HOLDOUT, method=method, model=model, seed=seed)
 
     return Plan(config, train, run)
@@ -195,7 +197,8 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     split_rng, training_rng = streams(seed, 2)
     require(k is None or 1 <= integer("k", k) <= T, "k", f"an integer from 1 to {T}, the number of columns", k)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
-    method, model, config, train = choose(auto_method("and", model), model, method, T, min(3, T) if k is None else k, H, radius, steps)
+    size = min(3, T) if k is None else k
+    method, model, config, train = choose(auto_method("and", model), model, method, T, size, H, radius, steps)
     rows, held = stratified_split(table.y, holdout, split_rng)
     both = f"a share that leaves some of the {len(table.y)} rows on both sides"
     require(len(held) and len(rows), "holdout", both, holdout)

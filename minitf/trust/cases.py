@@ -106,12 +106,13 @@ CASES = [
 ]
 
 CASES += [replace(case, name=case.name.replace("attention", "attention_blocked"), op=attention_blocked,
-                  oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0], options=case.options | {"block": 2})
+                  oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0],
+                   options=case.options | {"block": 2})
           for case in CASES if case.op is attention]
 
 
 def check_cases(seed=0):
-    """Yield for every case a dict: its name, whether every argument's derivative passed, the worst error, the method."""
+    """Yield a dict for every case: its name, whether the derivatives passed, the worst error, method, reason."""
     rng = np.random.default_rng(integer("seed", seed, 0))
     for case in CASES:
         op, args = case.draw(rng)
