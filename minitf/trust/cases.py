@@ -13,6 +13,7 @@ from typing import Callable
 import numpy as np
 
 from minitf.attention import attention
+from minitf.bits import cls_head, mean_bit
 from minitf.blocked import attention_blocked
 from minitf.checks import generator, integer
 from minitf.losses import logistic
@@ -66,6 +67,8 @@ SOME[2] = False                                                     # and a quer
 PER_HEAD = np.stack([SOME, ~SOME, SOME[::-1], SOME[:, ::-1]])
 ADDED = np.where(PER_HEAD, np.cos(np.arange(140.0)).reshape(4, 5, 7), -np.inf)
 
+SYMBOLS = np.arange(35).reshape(5, 7) ** 2 % 3                      # 5 examples of 7 positions, 3 symbols
+
 CASES = [
     Case("add", add, oracles.add, lambda normal: (normal((2, 3, 4)), normal((3, 1))), (0, 1)),
     Case("linear", linear, oracles.linear, lambda normal: (normal((2, 3, 4)), normal((4, 5)), normal(5)), (0, 1, 2)),
@@ -84,6 +87,10 @@ CASES = [
     Case("logistic", logistic, oracles.logistic, lambda normal: (3 * normal(8), np.arange(8) % 3 % 2), (0,), (0, 1)),
     Case("logistic-soft-labels", logistic, oracles.logistic,
          lambda normal: (3 * normal((2, 4)), np.linspace(0, 1, 8).reshape(2, 4)), (0,), (0, 1)),
+    Case("mean_bit", mean_bit, oracles.mean_bit, lambda normal: (normal((2, 7)),), (0,), (), {"X": SYMBOLS % 2}),
+    Case("cls_head", cls_head, oracles.cls_head,
+         lambda normal: (2 * normal((2, 3, 7)), normal((2, 3, 7, 4)), normal(2), normal((2, 4))),
+         (0, 1, 2, 3), (), {"X": SYMBOLS}),
     Case("attention-no-heads", attention, lambda *args: oracles.attention(*args)[0],
          lambda normal: (normal((5, 4)), normal((7, 4)), normal((7, 3))), (0, 1, 2), ()),
     heads("heads", 5, 7, 3, 3),

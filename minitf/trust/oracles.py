@@ -144,6 +144,22 @@ def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
     return out, A, lse
 
 
+def mean_bit(A, X):
+    """r_ih = sum_t A_ht X_it."""
+    return np.array([[dot(weights, x) for weights in A] for x in X])
+
+
+def cls_head(s, v, s_cls, v_cls, X):
+    """Every example and head alone: softmax over s_cls and the scores s[h, X_it, t], and the mean of the values."""
+    out = np.empty((len(X), len(s), v.shape[-1]))
+    for i, x in enumerate(X):
+        for h in range(len(s)):
+            weights = softmax_row([s_cls[h]] + [s[h, b, t] for t, b in enumerate(x)])
+            values = [v_cls[h]] + [v[h, b, t] for t, b in enumerate(x)]
+            out[i, h] = [dot(weights, [value[j] for value in values]) for j in range(v.shape[-1])]
+    return out
+
+
 def tf_scalar(X, x_cls, W_QK, W_V, W_C, w, activation=identity):
     """f(X) = w . W_C^T sigma(W_V^T X^T softmax(X W_QK x_cls)), X (m, T, d) with the row x_cls put before it.
 
