@@ -20,6 +20,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+import numpy as np
+
 from minitf.checks import choice, integer, require
 from minitf.covering import Linear, l21_K, linear_logcov, nonnegative, positive, split
 
@@ -246,4 +248,4 @@ def multihead_combine(A, kind):
     """
     choice("kind", kind, ("sum-out", "sum-pre", "concat"))
     A = [nonnegative("A", a) for a in A]
-    return math.fsum(map(math.sqrt, A)) ** 2 if kind == "concat" else math.fsum(map(math.cbrt, A)) ** 3
+    return math.fsum(map(math.sqrt, A)) ** 2 if kind == "concat" else math.fsum(map(np.cbrt, A)) ** 3

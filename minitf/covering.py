@@ -240,7 +240,7 @@ def split(A, b, eps):
     """
     require(len(A) == len(b) and len(A) > 0, "b", f"{len(A)} numbers, as many as A and at least one", b)
     A, b = [nonnegative("A", a) for a in A], [nonnegative("b", x) for x in b]
-    gamma = math.fsum(math.cbrt(a * x * x) for a, x in zip(A, b))
+    gamma = math.fsum(float(np.cbrt(a * x * x)) for a, x in zip(A, b))
     scale = positive("eps", eps) / gamma if gamma else 0.0
-    e = tuple(math.inf if x == 0 else scale * math.cbrt(a / x) for a, x in zip(A, b))
+    e = tuple(math.inf if x == 0 else scale * float(np.cbrt(a / x)) for a, x in zip(A, b))
     return e, gamma ** 3 / eps ** 2

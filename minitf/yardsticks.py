@@ -11,6 +11,8 @@ Thomas, section 2.10.
 """
 import math
 
+import numpy as np
+
 from minitf.bounds import confidence, sample_complexity
 from minitf.checks import bits, integer, real, require
 from minitf.covering import log_binomial, mau, nonnegative, positive, ratio, split, vol
@@ -33,13 +35,13 @@ def l21_scaling(B, B_X, eps, n, d):
 
 def head_scaling(eps, m, c):
     """The paper's form  (L_s B_X)^2 (B_V21^(2/3) + (B_QK21 B_V B_X)^(2/3))^3 log(mT)/eps^2,  B_QKF B_Z for B_QK21."""
-    bracket = math.cbrt(c.B_V21 ** 2) + math.cbrt((c.B_QKF * c.B_Z * c.B_V * c.B_X) ** 2)
+    bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_QKF * c.B_Z * c.B_V * c.B_X) ** 2))
     return ratio(eps, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
 
 
 def scalar_scaling(eps, m, c):
     """The paper's form of `head_scaling` times B_u^2, with B_q in the place of B_QK21."""
-    bracket = math.cbrt(c.B_V21 ** 2) + math.cbrt((c.B_q * c.B_V * c.B_X) ** 2)
+    bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_q * c.B_V * c.B_X) ** 2))
     return ratio(eps, B_u=c.B_u, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
 
 
