@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.bounded import fit_bounded, longest_search
-from minitf.checks import choice, examples, floats, generator, integer, real, require
+from minitf.checks import choice, examples, floats, generator, integer, real, require, shape
 from minitf.losses import logistic
 from minitf.model import ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, shapes
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
@@ -80,7 +80,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
     learnable = (model.V, model.input) == (2, "bits") and model.normalise != "hard"
     require(learnable, "model", "V = 2, input bits and normalise not hard: what fit can learn", model)
-    examples(X, y, model.T)
+    shape("X", X, (None, model.T))
     require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
     model = model if train.radius is None else replace(model, radius=train.radius)
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
