@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from minitf import cli, load
+from minitf.commands import learn, shell
 from minitf.lab import runs
 from minitf.lab.datasets import stratified_split
 from minitf.lab.runs import RECORD
@@ -253,8 +254,8 @@ BAD = [
     ("--data tiny.csv", "--holdout: expected a share that leaves some of the 2 rows on both sides, got 0.2"),
     ("--data bad.csv", "bad.csv: line 3, column b: expected 0 or 1, got 'x'"),
     ("--data bad.npz", "bad.npz: expected an .npz file"),
-    ("--data used.csv --save used.csv", "--save: expected a file of its own for each of --data, --save and --plot"),
-    ("--data used.csv --save ./folder/../used.csv", "--save: expected a file of its own"),
+    ("--data used.csv --save used.csv", "--save: expected a file that the command does not use otherwise"),
+    ("--data used.csv --save ./folder/../used.csv", "--save: expected a file that the command does not use otherwise"),
 ]
 
 
@@ -275,7 +276,7 @@ def test_no_memory_is_one_line(run, monkeypatch):
     def plan(**options):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(cli, "plan_task", plan)
+    monkeypatch.setattr(learn, "plan_task", plan)
     one_line(run("learn"), "not enough memory: Unable to allocate 9 TiB")
 
 
@@ -283,7 +284,7 @@ def test_a_defect_is_no_bad_input(monkeypatch):
     def plan(**options):
         return runs.Plan(runs.ModelConfig.paper(4), runs.TrainConfig(), lambda callback: 1 / 0)
 
-    monkeypatch.setattr(cli, "plan_task", plan)
+    monkeypatch.setattr(learn, "plan_task", plan)
     with pytest.raises(ZeroDivisionError):
         cli.commands.main(["learn"])
 
@@ -301,7 +302,7 @@ def test_plot_without_matplotlib_names_the_extra(run, monkeypatch, no_work, tmp_
     ("missing/figure.png", "missing/figure.png: no such directory"),
     (".", "is a directory"),
     ("", "--plot: expected the name of a file"),
-    ("model.npz", "--save: expected a file of its own"),
+    ("model.npz", "--plot: expected a file that the command does not use otherwise"),
 ])
 def test_a_plot_that_cannot_be_written_is_refused_before_any_work(run, no_work, path, message):
     pytest.importorskip("matplotlib")
@@ -454,7 +455,7 @@ def test_a_damaged_model_file_is_refused(run, saved, tmp_path):
 def test_a_bar_appears_on_stderr_only_when_training_takes_long(run, monkeypatch):
     code, out, err = run("learn", "--json", "--T", 16)
     assert err == ""
-    monkeypatch.setattr(cli, "PATIENCE", -1.0)
+    monkeypatch.setattr(shell, "PATIENCE", -1.0)
     late = run("learn", "--json", "--T", 16)
     assert late[0] == code and strictly(late[1]) | {"seconds": 0} == strictly(out) | {"seconds": 0}
     assert late[2] == "training\n"              # the label alone where stderr is no terminal
@@ -470,8 +471,8 @@ def test_the_bar_follows_the_steps_and_the_loss(monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(cli, "PATIENCE", -1.0)
-    with cli.progress(100) as callback:
+    monkeypatch.setattr(shell, "PATIENCE", -1.0)
+    with shell.progress(100) as callback:
         for step in range(1, 61):
             callback(Progress(step, 1 / step, None))
     shown = re.findall(r"(\d+)/100 .*?loss (\d\.\d{4})", terminal.getvalue())
@@ -482,8 +483,9 @@ def test_an_interruption_of_training_leaves_nothing(tmp_path):
     code = """if True:
         import signal
         from minitf import cli
+        from minitf.commands import shell
         signal.signal(signal.SIGINT, signal.default_int_handler)        # also where the parent ignores Ctrl-C
-        cli.PATIENCE = 0
+        shell.PATIENCE = 0
         cli.commands.main("learn --task parity --k 5 --T 64 --m 2000 --steps 100000 --save model.npz".split())
     """
     process = child(code=code, cwd=tmp_path)

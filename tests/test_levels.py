@@ -19,7 +19,8 @@ LEVEL = {
     "bounded": 10, "result": 10,
     "train": 11,
 }
-ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"}}
+ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"},
+           "commands": {"core", "trust", "lab", "commands"}}
 SHELL = {"cli", "__main__", "__init__"}
 EXTRAS = {"scipy", "matplotlib", "torch", "jax", "distributed", "dask", "pytest", "hypothesis", "mpmath"}
 

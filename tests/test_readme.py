@@ -41,7 +41,7 @@ def test_json_keys_are_documented():
 
 
 def test_report_is_shown_as_it_is():
-    from minitf.cli import report
+    from minitf.lab.report import report
     record = plan_task().run()[1]
     strip = re.compile(r"\d+\.\d+|#+")      # decimals vary with the machine
     assert strip.sub("#", report(record)) in strip.sub("#", README)

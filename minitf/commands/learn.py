@@ -1,0 +1,107 @@
+"""learn: a sparse Boolean function from examples. predict: a saved model on new rows."""
+import click
+
+from minitf.checks import require
+from minitf.commands.shell import bad_input, check_outputs, need, progress
+from minitf.lab.datasets import read_table
+from minitf.lab.report import report
+from minitf.lab.runs import MODELS, as_json, plan_table, plan_task
+from minitf.result import load
+from minitf.tasks import KINDS
+from minitf.train import most_steps
+
+
+@click.command(epilog="""\b
+Examples:
+  minitf learn --k 2 --T 64
+  minitf learn --data data/examples/feature_flags.csv --label crash --save model.npz""")
+@click.option("--task", type=click.Choice(KINDS), help="Rule of the hidden bits.  [default: and]")
+@click.option("--k", type=int, help="Number of hidden bits.  [default: 2; with --data: as many as get attention]")
+@click.option("--T", "T", type=int, help="Number of bits, the context length.  [default: 64]")
+@click.option("--m", type=int, help="Number of training examples.  [default: by task, k and T]")
+@click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
+@click.option("--noise", type=float, help="Probability that a label of the sample is flipped.  [default: 0]")
+@click.option("--level", type=int, help="The least count of ones, for --task threshold.")
+@click.option("--table", help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta."
+              "  [default: random]")
+@click.option("--model", type=click.Choice(MODELS),
+              help="The bounded class, a tf-scalar, a GPT block or an MLP.  [default: paper for pgd, scalar for adam]")
+@click.option("--method", type=click.Choice(["auto", "pgd", "adam"]), default="auto", show_default=True,
+              help="Projected gradient descent, or Adam with projection.")
+@click.option("--heads", "H", type=int, help="Number of attention heads.  [default: paper 1, scalar 16, gpt 4]")
+@click.option("--radius", type=float,
+              help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
+@click.option("--steps", type=int,
+              help="The most steps of the search; of adam, steps from the first start.  [default: no limit; 800]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
+@click.option("--data", type=click.Path(), help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
+@click.option("--label", help="The label column of --data.  [default: the last]")
+@click.option("--holdout", type=float, help="The share of the rows of --data that is held out.  [default: 0.2]")
+@click.option("--redraw/--no-redraw", default=None,
+              help="Draw the sample again, at most 200 times, until it determines the support.")
+@click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
+@click.option("--plot", type=click.Path(), help="Draw attention and loss to this file (needs the plot extra).")
+@click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
+def learn(data, label, save, plot, json, **options):
+    """Learn a sparse Boolean function from examples.
+
+    Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside norm balls on m
+    labelled examples, and says what it learned. With --data, learns the labels of your own table instead.
+
+    Exit code 0: learned, 1: not learned, 2: bad input, 130: Ctrl-C.
+    """
+    figures = None if plot is None else need("minitf.lab.figures", "matplotlib", "plot")
+    options = {name: value for name, value in options.items() if value is not None}
+    with bad_input():
+        check_outputs([data], save=save, plot=plot)
+        plan = plan_task_of(label, options) if data is None else plan_table_of(data, label, options)
+    with progress(most_steps(plan.model, plan.train)) as callback:
+        result, record = plan.run(callback)
+    with bad_input():
+        if figures is not None:
+            figures.learning(record, result, plot)
+        if save is not None:                    # last, and quick: an interruption leaves all of the files or none
+            result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
+    click.echo(as_json(record) if json else report(record, save, plot))
+    return 0 if record["learned"] else 1
+
+
+def plan_task_of(label, options):
+    """The plan of a drawn task; options of --data are refused."""
+    require(label is None, "label", "only together with --data", label)
+    require("holdout" not in options, "holdout", "only together with --data", options.get("holdout"))
+    if "table" in options:
+        labels = options["table"].replace(",", "")
+        require(labels and set(labels) <= {"0", "1"}, "table", "labels 0 and 1 as in 0110", options["table"])
+        options["table"] = [int(bit) for bit in labels]
+    return plan_task(**options)
+
+
+def plan_table_of(data, label, options):
+    """The plan of a user's own table; options that describe a drawn task are refused."""
+    for name in ("task", "T", "m", "p", "noise", "level", "table", "redraw"):
+        require(name not in options, name, "only without --data", options.get(name))
+    return plan_table(read_table(data, label), **options)
+
+
+@click.command(epilog="""\b
+Example:
+  minitf predict model.npz --data data/examples/feature_flags.csv""")
+@click.argument("model", type=click.Path())
+@click.option("--data", type=click.Path(), required=True, help="A CSV file with a header, or .npz with X.")
+@click.option("--json", is_flag=True, help="Print one JSON object instead of CSV lines.")
+def predict(model, data, json):
+    """Apply a saved MODEL to new rows. Prints row, prediction and probability.
+
+    The columns that the model was trained on are found by name; a model of a drawn task takes the first T columns.
+    """
+    with bad_input():
+        result = load(model)
+        table = read_table(data, columns=result.header.get("names") or result.model.T)
+        rows = list(zip(result.predict(table.X).tolist(), result.predict_proba(table.X).tolist()))
+    if json:
+        rows = [{"row": i, "prediction": label, "probability": p} for i, (label, p) in enumerate(rows, 1)]
+        click.echo(as_json({"model": model, "data": data, "label": result.header.get("label"), "rows": rows}))
+    else:
+        lines = [f"{i},{label},{p:.6g}" for i, (label, p) in enumerate(rows, 1)]
+        click.echo("\n".join(["row,prediction,probability", *lines]))
