@@ -85,7 +85,7 @@ def attend(q, X):
     return a, (a @ X.T).astype(np.float64)
 
 
-def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
+def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS, mirror=True):
     """Yield the n candidate heads after every step of a descent from q (n, T), the readout refitted at every step.
 
     X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every
@@ -100,7 +100,7 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
         step = np.ones((n, 1))
         for _ in range(steps):
             residual = (sigmoid(w[:, None] * r + c[:, None]) - y) * (sign / y.size)[:, None]
-            d = direction(a, residual.astype(X.dtype) @ X, allowed, mirror=stage <= STAGES // 2)
+            d = direction(a, residual.astype(X.dtype) @ X, allowed, mirror and stage <= STAGES // 2)
             q_new = ball.project(q + step * d)
             a_new, r_new = attend(q_new, X)
             w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)
@@ -112,14 +112,15 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS):
             yield Heads(q, w, c, loss)
 
 
-def restarts_from(head, X, y, model):
+def restarts_from(head, X, y, model, mirror=True):
     """Yield the candidates of a descent that starts from a head once without each of its strongest positions."""
     q = head["q"][0]
     top = np.argsort(-q, kind="stable")[:DROPPED]
     top = top[q[top] > 0]
     allowed = np.ones((len(top), len(q)), bool)
     allowed[np.arange(len(top)), top] = False
-    yield from descend(X, y, allowed * q, np.full(len(top), sign_of(head)), model, allowed, FIRST_AGAIN)
+    yield from descend(X, y, allowed * q, np.full(len(top), sign_of(head)), model, allowed, FIRST_AGAIN,
+                       mirror=mirror)
 
 
 def refine(head, X, y, model):
@@ -138,13 +139,13 @@ def longest_search(restarts):
     return STEPS * (STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
 
 
-def fit_bounded(X, y, model, restarts, tol, report, steps=None):
+def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
 
     X (m, T), y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help, or after
     `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
     than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step;
-    after `steps` steps the search ends where it is.
+    after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
     """
     require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = X.astype(np.float32), y.astype(np.float64)
@@ -160,12 +161,12 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None):
                 break
         return heads.best(), float(heads.loss.min())
 
-    both = descend(X, y, np.zeros((2, X.shape[1])), np.array([1.0, -1.0]), model)
+    both = descend(X, y, np.zeros((2, X.shape[1])), np.array([1.0, -1.0]), model, mirror=mirror)
     best, loss = run(both)
     for _ in range(restarts):
         if loss <= tol or best["q"].max() <= 0 or left == 0:
             break
-        other, other_loss = run(restarts_from(best, X, y, model))
+        other, other_loss = run(restarts_from(best, X, y, model, mirror))
         if other_loss >= loss:
             break
         best, loss = other, other_loss

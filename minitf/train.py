@@ -34,6 +34,7 @@ class TrainConfig:
     radius        replaces the model's bound on ||W_QK^T||_{2,1}
     restarts      rounds of restarts of the bounded search; further starts of the plain loop
     tol           mean training loss at which a search is over
+    mirror        whether the bounded search begins with mirror steps; False: Euclidean steps alone, for comparison
     """
     method: str = "auto"
     steps: int | None = None
@@ -43,6 +44,7 @@ class TrainConfig:
     radius: float | None = None
     restarts: int = 8
     tol: float = 0.02
+    mirror: bool = True
 
     def __post_init__(self):
         choice("method", self.method, ("auto", "pgd", "adam"))
@@ -50,6 +52,7 @@ class TrainConfig:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         integer("restarts", self.restarts, 0)
+        require(isinstance(self.mirror, bool), "mirror", "True or False", self.mirror, TypeError)
         for name in ("radius", "tol"):
             if getattr(self, name) is not None:
                 real(name, getattr(self, name), "a number > 0", lambda v: v > 0)
@@ -98,7 +101,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     search = _searches(model, train) and params is None and sets is None
     sets = _checked(sets, model) if sets is not None else constraints(model)
     if search:
-        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps)
+        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps, train.mirror)
     else:
         params = _plain_loop(X, y, model, rng, train, params, sets, report)
         params = {name: value.astype(np.float64) for name, value in params.items()}
