@@ -191,29 +191,26 @@ def test_a_sample_that_never_determines_its_support_is_given_up_after_200(monkey
 # The verdict
 
 
-class Guess:
-    """A result that answers with the AND of given positions."""
-    def __init__(self, *positions):
-        self.positions = list(positions)
-
-    def predict(self, X):
-        return X[:, self.positions].all(axis=1).astype(np.uint8)
+def conjunction(*positions):
+    """Predict the AND of given positions."""
+    return lambda X: X[:, list(positions)].all(axis=1).astype(np.uint8)
 
 
 @pytest.mark.parametrize("T, n", [(8, 1000), (1 << 15, 1500)])
 def test_every_fresh_example_is_counted_once(T, n):
     task = sample_task(np.random.default_rng(0), "and", T, 2, noise=0.2)
     X, y = task.sample(np.random.default_rng(1), n)             # the larger T is counted in three blocks
-    for guess in (Guess(*task.support), Guess(task.support[0])):
-        clean, noisy = runs.count_correct(guess, task, np.random.default_rng(1), n)
-        assert clean == (guess.predict(X) == task.label(X)).sum() and noisy == (guess.predict(X) == y).sum()
+    guesses = [conjunction(*task.support), conjunction(task.support[0])]
+    expected = [((guess(X) == task.label(X)).sum(), (guess(X) == y).sum()) for guess in guesses]
+    assert runs.count_correct(guesses, task, np.random.default_rng(1), n) == expected
+    assert expected[0][0] == n > expected[1][0]
 
 
 @pytest.mark.parametrize("clean, support, learned", [
     (10_000, True, True), (9_999, True, False), (10_000, False, False)])
 def test_learned_means_exact_support_and_every_fresh_example(monkeypatch, clean, support, learned):
     plan = runs.plan_task("and", 2, 16, m=50)
-    monkeypatch.setattr(runs, "count_correct", lambda *args: (clean, clean))
+    monkeypatch.setattr(runs, "count_correct", lambda *args: [(clean, clean)])
     if not support:
         monkeypatch.setattr(train.Result, "support", lambda self, k: (0, 1))
     record = plan.run()[1]

@@ -110,14 +110,16 @@ def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
     raise ValueError(f"redraw: expected a sample of m = {m} that determines the support, got {ATTEMPTS} ambiguous ones")
 
 
-def count_correct(result, task, rng, n=HOLDOUT):
-    """Of n fresh samples, how many predictions equal the clean label and how many the label with noise."""
-    clean = noisy = 0
+def count_correct(predictors, task, rng, n=HOLDOUT):
+    """Of n fresh samples, how many predictions equal the clean label and how many the label with noise.
+
+    predictors: functions from X to labels, all asked about the same samples, each drawn once: a list of (clean, noisy).
+    """
+    counts = np.zeros((len(predictors), 2), int)
     for X, y in task.blocks(rng, n, max(1, (1 << 24) // task.T)):
-        predicted = result.predict(X)
-        clean += int((predicted == task.label(X)).sum())
-        noisy += int((predicted == y).sum())
-    return clean, noisy
+        labels = np.stack((task.label(X), y))
+        counts += [(predict(X) == labels).sum(axis=1) for predict in predictors]
+    return [tuple(pair) for pair in counts.tolist()]
 
 
 NORMS = {"q": "||W_QK^T||_{2,1}", "w": "|w|", "c": "|c|"}
@@ -174,7 +176,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
 
     def run(callback=None):
         result, seconds = timed_fit(X, y, config, training_rng, train, callback)
-        clean, noisy = count_correct(result, drawn, holdout_rng)
+        (clean, noisy), = count_correct([result.predict], drawn, holdout_rng)
         found = result.support(k)
         return result, record_of(
             result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p, noise=drawn.noise,
