@@ -120,13 +120,17 @@ def constraints(model):
     return sets
 
 
-def fixed_parts(model, dtype):
-    """The arrays that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits."""
+def fixed_parts(model, dtype, *, identity=False):
+    """The arrays that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits.
+
+    With identity, the P of one-hot positions, T x d, is not built: it is None.
+    """
     if model.positions == "learned":
         return {}
     V, d_P = model.V, model.d - model.V - 1
     axes = np.eye(V + 1, model.d, d_P, dtype)
-    parts = {"E": axes[:V], "P": np.pad(positions(model, dtype), ((0, 0), (0, V + 1))), "x_cls": axes[V]}
+    P = None if identity else np.pad(positions(model, dtype), ((0, 0), (0, V + 1)))
+    parts = {"E": axes[:V], "P": P, "x_cls": axes[V]}
     if model.values == "bit":
         parts["W_V"] = np.broadcast_to(axes[1][:, None], (model.H, model.d, 1))
     return parts

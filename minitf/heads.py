@@ -7,6 +7,8 @@
 This is exact for one layer, also behind a layer norm, which acts on every token alone. `minitf.network` is the ordinary
 way, for any number of layers. Every function returns its pullback; gradients of parameters come in a dict.
 """
+from functools import partial
+
 import numpy as np
 
 from minitf.bits import cls_head, mean_bit
@@ -46,14 +48,48 @@ def sought(p, z, model):
     return np.array([u for u, _ in each]), pullback
 
 
-def scores_and_values(tokens, u, W_V):
-    """Scores and values of tokens (..., d) for every head, in one product: s (..., H), v (..., H, d_v).
+def all_tokens(p, model):
+    """The map from matrices W to  tokens W  (V, T, n) of all V T tokens, for gpt behind their norm.
+
+    It is linear in W and returns its pullback to dtokens and dW. pullback(dtokens) -> a dict. P = None is the identity.
+    """
+    if p["P"] is None:
+        return partial(onehot_linear, p["E"]), lambda dE: {"E": dE}
+    tokens, back_add = add(p["E"][:, None], p["P"])
+    n, back_n = before(p, tokens, model)
+
+    def pullback(dn):
+        dtokens, grads = back_n(dn)
+        dE, dP = back_add(dtokens)
+        return grads | {"E": dE[:, 0], "P": dP}
+
+    return partial(linear, n), pullback
+
+
+def onehot_linear(E, W):
+    """All tokens E[b] + e_t of one-hot positions times W, none of them built:  y[b, t] = E[b] W + W[t].
+
+    E (V, d), W (d, n) with d = T + V + 1 -> y (V, T, n). pullback(dy) -> dE, dW.
+    """
+    T = len(W) - len(E) - 1
+    y, back = linear(E, W)
+
+    def pullback(dy):
+        dE, dW = back(dy.sum(axis=1))
+        dW[:T] += dy.sum(axis=0)
+        return dE, dW
+
+    return y[:, None] + W[:T], pullback
+
+
+def scores_and_values(times, u, W_V):
+    """Scores and values of tokens for every head, in one product  times(W) = tokens W:  s (..., H), v (..., H, d_v).
 
     pullback(ds, dv) -> dtokens, du (H, d), dW_V.
     """
     H, d, d_v = W_V.shape
     W = np.concatenate([u.T, W_V.transpose(1, 0, 2).reshape(d, H * d_v)], axis=1)
-    y, back = linear(tokens, W)
+    y, back = times(W)
     s, v = y[..., :H], y[..., H:].reshape(*y.shape[:-1], H, d_v)
 
     def pullback(ds, dv):
@@ -80,12 +116,11 @@ def table_heads(p, X, model):
 
     p holds E, P, x_cls too. pullback(dout, dx_cls) -> a dict; the second argument is the gradient of that x_cls.
     """
-    tokens, back_add = add(p["E"][:, None], p["P"])
-    n, back_n = before(p, tokens, model)
+    times, back_n = all_tokens(p, model)
     n_cls, back_n_cls = before(p, p["x_cls"], model)
     u, back_u = sought(p, n_cls, model)
-    s, v, back_tokens = scores_and_values(n, u, p["W_V"])
-    s_cls, v_cls, back_cls = scores_and_values(n_cls, u, p["W_V"])
+    s, v, back_tokens = scores_and_values(times, u, p["W_V"])
+    s_cls, v_cls, back_cls = scores_and_values(partial(linear, n_cls), u, p["W_V"])
     out, back_head = attend_table(s, v, s_cls, v_cls, X, model)
 
     def pullback(dout, dx_cls):
@@ -94,10 +129,8 @@ def table_heads(p, X, model):
         dn, du, dW_V = back_tokens(ds, dv)
         dz, grads_u = back_u(du + du_cls)
         dtoken_cls, grads_cls = back_n_cls(dn_cls + dz)
-        dtokens, grads_n = back_n(dn)
-        dE, dP = back_add(dtokens)
-        tokens = {"E": dE[:, 0], "P": dP, "x_cls": dx_cls + dtoken_cls, "W_V": dW_V + dW_V_cls}
-        return plus(tokens, grads_u, grads_cls, grads_n)
+        values = {"x_cls": dx_cls + dtoken_cls, "W_V": dW_V + dW_V_cls}
+        return plus(values, grads_u, grads_cls, back_n(dn))
 
     return out, p["x_cls"], pullback
 
@@ -106,7 +139,7 @@ def table_attention(p, X, model):
     """Attention (H, T) of [CLS] averaged over examples: the derivative of the averaged head in its values."""
     n_cls, _ = before(p, p["x_cls"], model)
     u, _ = sought(p, n_cls, model)
-    s = before(p, p["E"][:, None] + p["P"], model)[0] @ u.T
+    s, _ = all_tokens(p, model)[0](u.T)
     v, v_cls = np.zeros((*s.shape, 1), s.dtype), np.zeros((model.H, 1), s.dtype)
     _, pullback = attend_table(s, v, n_cls @ u.T, v_cls, X, model)
     _, dv, _, _ = pullback(np.full((len(X), model.H, 1), 1 / max(len(X), 1), s.dtype))

@@ -109,9 +109,11 @@ def position_table(params, model):
     return None if model.positions == "onehot" else positions(model, params["w"].dtype)
 
 
-def whole(params, model):
-    """The arrays of a model with those that are fixed; the q of bit values gets the axes of E and x_cls."""
-    full = {**params, **fixed_parts(model, params["w"].dtype)}
+def whole(params, model, path="fast"):
+    """The arrays of a model with those that are fixed; the q of bit values gets the axes of E and x_cls. Where tables
+    come from one-hot positions, and no norm needs the tokens, P is None: the identity."""
+    identity = has_tables(model, path) and (model.positions, model.block) == ("onehot", "tf")
+    full = {**params, **fixed_parts(model, params["w"].dtype, identity=identity)}
     return full | ({"q": np.pad(params["q"], ((0, 0), (0, 3)))} if model.values == "bit" else {})
 
 
@@ -120,7 +122,7 @@ def last_heads(params, X, model, z=None, path="fast"):
     if bits_alone(model, path):
         out, back = bit_heads(params, position_table(params, model), X, model)
         return out, None, lambda dout, dg: back(dout)
-    full = whole(params, model)
+    full = whole(params, model, path)
     if has_tables(model, path):
         out, g, back = table_heads(full, X, model)
     else:

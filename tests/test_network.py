@@ -43,6 +43,9 @@ CASES = {
     "scalar-combined": replace(ModelConfig.scalar(5, H=2, d=6, d_o=4), query="combined"),
     "scalar-factored": replace(ModelConfig.scalar(5, H=2, d=6, d_o=4), query="factored", norm="ball"),
     "scalar-onehot": replace(ModelConfig.scalar(5, H=2, d=8, d_o=4), positions="onehot"),
+    "scalar-onehot-residual": ModelConfig(5, V=3, H=2, d=9, d_v=3, d_o=9, heads="sum-out", residual=True, norm="ball",
+                                          query="factored", positions="onehot"),
+    "gpt-onehot": replace(GPT, positions="onehot", d=8, d_o=8, d_v=4, H=2),
     "scalar-residual": ModelConfig(5, V=3, H=2, d=6, d_v=3, d_o=6, heads="sum-out", residual=True, norm="layer"),
     "scalar-hard": replace(ModelConfig.scalar(5, H=2, d=6, d_o=4), normalise="hard"),
     "bit": BIT,
@@ -176,6 +179,14 @@ def stretched(params, factor):
     """The parameters with scores `factor` times as large."""
     return {key: factor * value if key.rpartition("/")[2] in ("q", "W_QK", "W_Q", "b_Q") else value
             for key, value in params.items()}
+
+
+def test_one_hot_positions_are_not_built(monkeypatch):
+    """A width of T + 3 costs O(T) memory, forward and backward: the T x T identity is never made."""
+    monkeypatch.setattr("minitf.arrays.positions", None)
+    model = CASES["scalar-onehot"]
+    params, X, _ = draw(model)
+    assert forward(params, X, model)[1](np.ones(len(X))) and attention_of(params, X, model).shape == (2, 5)
 
 
 @pytest.mark.parametrize("name", ["gpt", "gpt-2-layers", "network", "network-factored", "scalar-onehot", "bit",
