@@ -11,6 +11,8 @@ import numpy as np
 from minitf.checks import floats, real, require
 from minitf.ops import cap, identity, normalise, softmax_pullback, sum_to
 
+CACHE = 2 ** 20         # bytes of scores that are worked on at a time: what the second-level cache of a core holds
+
 
 def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
     """Average values, each query with its own weights: the softmax of its scores against the keys.
@@ -43,25 +45,64 @@ def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
     Source: Vaswani et al. 2017, equation 1; shared key heads: Shazeer 2019, Ainslie et al. 2023.
     """
     q, k, v, shared, scale, bias, blocked = prepare(q, k, v, mask, causal, scale)
-    # pairs(a, b) is a b^T and mix(P, b) is P b, without the blocked pairs; query heads that share k are stacked
-    S = pairs(scale * q, k, blocked)
-    S, uncap = identity(S) if softcap is None else cap(S, softcap)
-    S = hide(S, bias, blocked)
-    A, _ = normalise(S)
-    out = unstack(mix(A, v, blocked), shared)
+    out, back = by_heads(q, k, v, bias, blocked, scale, softcap)
+    out = unstack(out, shared)
     shape = out.shape
 
     def pullback(dout):
-        dout = stack(cotangent(dout, shape), shared)
+        dq, dk, dv = back(stack(cotangent(dout, shape), shared))
+        return unstack(dq, shared), dk, dv
+
+    return out, pullback
+
+
+def attend(q, k, v, bias, blocked, S, scale, softcap):
+    """The equations of `attention`, line by line. pullback(dout) -> dq, dk, dv.
+
+    pairs(a, b) is a b^T and mix(P, b) is P b, without the blocked pairs; query heads that share k are stacked. S may
+    bring an array to be filled.
+    """
+    S = pairs(scale * q, k, blocked, out=S)
+    S, uncap = identity(S) if softcap is None else cap(S, softcap)
+    S = hide(S, bias, blocked)
+    A, _ = normalise(S)
+    out = mix(A, v, blocked)
+
+    def pullback(dout):
         dv = mix(transpose(A), dout, transpose(blocked))
         dA = pairs(dout, v, blocked)
         dS = softmax_pullback(A, dA)
         dS = uncap(dS)
         dq = scale * mix(dS, k, blocked)
         dk = scale * mix(transpose(dS), q, transpose(blocked))
-        return unstack(sum_to(dq, q.shape), shared), sum_to(dk, k.shape), sum_to(dv, v.shape)
+        return sum_to(dq, q.shape), sum_to(dk, k.shape), sum_to(dv, v.shape)
 
     return out, pullback
+
+
+def by_heads(q, k, v, bias, blocked, *options):
+    """attend, one group of heads after the other: as many as have CACHE bytes of scores, so that a score is still in
+    the cache when it is next needed. Heads do not meet, so the numbers are the same.
+
+    All at once where leading axes broadcast. All scores share one array: the system clears memory faster in one piece.
+    """
+    lead, pair = q.shape[:-2], (q.shape[-2], k.shape[-2])
+    heads, group = math.prod(lead), max(1, CACHE // max(1, pair[0] * pair[1] * q.itemsize))
+    if heads <= group or not lead == k.shape[:-2] == v.shape[:-2]:
+        return attend(q, k, v, bias, blocked, None, *options)
+    bias, blocked = (x if x is None or x.ndim == 2 else np.broadcast_to(x, lead + pair) for x in (bias, blocked))
+    S, groups = np.empty(lead + pair, q.dtype), [slice(i, i + group) for i in range(0, heads, group)]
+
+    def cut(x, some):
+        return x if x is None or x.ndim == 2 else x.reshape(heads, *x.shape[-2:])[some]
+
+    outs, backs = zip(*(attend(*(cut(x, some) for x in (q, k, v, bias, blocked, S)), *options) for some in groups))
+
+    def pullback(dout):
+        grads = zip(*(back(cut(dout, some)) for some, back in zip(groups, backs)))
+        return tuple(np.concatenate(dx).reshape(x.shape) for dx, x in zip(grads, (q, k, v)))
+
+    return np.concatenate(outs).reshape(*lead, pair[0], v.shape[-1]), pullback
 
 
 def attention_weights(q, k, *, mask=None, causal=False, scale=None, softcap=None):
@@ -92,12 +133,12 @@ def unstack(x, shared):
     return x if shared == 1 else x.reshape(*x.shape[:-3], shared * x.shape[-3], x.shape[-2] // shared, x.shape[-1])
 
 
-def pairs(a, b, blocked):
+def pairs(a, b, blocked, out=None):
     """Multiply every row of a by every row of b, a b^T; next to NaN or inf, blocked pairs read 0."""
     if blocked is None:
-        return a @ transpose(b)
+        return np.matmul(a, transpose(b), out=out)
     with np.errstate(invalid="ignore"):
-        P = a @ transpose(b)
+        P = np.matmul(a, transpose(b), out=out)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         np.copyto(P, 0, where=blocked)
     return P

@@ -1,6 +1,7 @@
 """What attention means at its edges, point by point, and how exact it is. Ordinary cases and laws: test_ops.py."""
 import functools
 import inspect
+import sys
 
 import mpmath
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from minitf.attention import attention, attention_weights
 from minitf.trust import oracles
+from minitf.trust.cases import CASES
 from minitf.trust.verify import check_pullback
 
 
@@ -455,3 +457,15 @@ def test_self_attention_on_one_array_sums_three_gradients(rng):
         y, pullback = attention(x, x, x, causal=True)
         return y, lambda dy: sum(pullback(dy))
     check_pullback(self_attention, (x,), rng)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.op is attention], ids=lambda case: case.name)
+@pytest.mark.parametrize("cache", [1, 600])
+def test_groups_of_heads_give_the_same_numbers(case, cache, monkeypatch):
+    op, args = case.draw(np.random.default_rng(5))
+    out, pullback = op(*args)
+    dout = np.random.default_rng(6).standard_normal(out.shape)
+    grads = pullback(dout)
+    monkeypatch.setattr(sys.modules["minitf.attention"], "CACHE", cache)
+    grouped, pullback = op(*args)
+    assert (grouped == out).all() and all((a == b).all() for a, b in zip(pullback(dout), grads))
