@@ -95,3 +95,21 @@ def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
         middle = (low + high) // 2 if high < 4 * low else math.isqrt(low * high)
         low, high = (low, middle) if bound(middle) <= eps else (middle, high)
     return high
+
+
+def dyadic_budgets(norms, delta, steps=8):
+    """Round norms that were measured on the sample up to budgets 2^(k/steps), k integer; return budgets, confidence.
+
+    A bound for budgets fixed beforehand that is used with the confidence  delta prod_i 1/(2.5 (|k_i| + 1)^2)  returned
+    here holds, with probability >= 1 - delta, for all points of the grid at once, so also for those that were measured:
+    the sum of 1/(2.5 (|k| + 1)^2) over the integers is 0.916. A budget exceeds its norm by a factor below 2^(1/steps);
+    norms below 2^-20 take that. Explicit constants; only log(1/delta) pays.
+    """
+    delta, steps = confidence(delta), integer("steps", steps, 1)
+    budgets = []
+    for norm in norms:
+        k = math.ceil(steps * math.log2(max(nonnegative("norms", norm), 2.0 ** -20)) - 1e-9)
+        k += 2.0 ** (k / steps) < norm
+        delta /= 2.5 * (abs(k) + 1) ** 2
+        budgets.append(2.0 ** (k / steps))
+    return budgets, delta

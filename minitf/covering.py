@@ -10,6 +10,7 @@ as eps reaches the radius of the class, where one table of zeros is enough. Loga
     ds, sid     x -> <v, x>     ||v||_2 <= a            log n; sid is the sharper one
     vol         x -> <v, x>     ||v||_2 <= a            the number of parameters instead of n
     mau         x -> W x        ||W||_{1,1} <= M        the logarithm of the number of parameters instead of n
+    mau_max     x -> <v, x>     ||v||_1 <= M            log n and log d, for entries |x_j| <= B of any number
     l21_*       x -> W x        ||W^T||_{2,1} <= B      log n; l21 is the smallest of them
 
 `Linear` describes a class by its norms and `linear_logcov` takes the smallest bound that applies to it.
@@ -109,6 +110,20 @@ def mau(M, B, eps, V, *, norm_only=False):
         return 0.0
     N = math.ceil(r * r)
     return N * math.log(V + 1) if norm_only else log_binomial(N + V, N)
+
+
+def mau_max(M, B, eps, n, V):
+    """Maurey at n points:  log N <= log C(N + V, N),  N = 1 + floor(2 (MB/eps)^2 log(2n))  for x -> <v, x>.
+
+    ||v||_1 <= M, |x_j| <= B. V is twice the number of entries of v; the number itself for v >= 0. Why: v is M times a
+    mean of signed unit vectors and zero; the mean of N random ones is off by eps at a point with
+    probability at most 2 exp(-N (eps/MB)^2 / 2) (Hoeffding), so some multiset of N atoms is right at all n. Attention
+    with bounded values is of this kind if its weights are the same for every x: no norm of the scores enters.
+    """
+    r = ratio(eps, M=M, B=B)
+    n, V = integer("n", n, 1), integer("V", V, 1)
+    N = math.floor(2 * r * r * math.log(2 * n)) + 1
+    return log_binomial(N + V, N) if r > 1 else 0.0
 
 
 def l21_K(n, p):

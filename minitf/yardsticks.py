@@ -5,17 +5,21 @@
 
 - `zhang`, `*_scaling`, `length_free_logcov`, `param_count_logcov`: the same classes, other bounds. A scaling is the
   form the paper prints; its constants are suppressed, so it shows a shape and bounds nothing.
+- `log_precision`, `vc_scaling`: parameters counted in bits, and as a VC dimension.
 - `occam_m`, `fano_m`, `m_star`: what k-sparse rules need, whatever learns them; exact integers, log supports in nats.
+- `screening_correlation`: what a method that looks at one bit at a time has to go by.
 Sources: Edelman, Goel, Kakade, Zhang 2022; Zhang 2002; Trauger and Tewari 2024; Fano's inequality, Cover and
 Thomas, section 2.10.
 """
 import math
+from itertools import combinations
 
 import numpy as np
 
 from minitf.bounds import confidence, sample_complexity
 from minitf.checks import bits, integer, real, require
 from minitf.covering import log_binomial, mau, nonnegative, positive, ratio, split, vol
+from minitf.tasks import count_ones
 
 
 def zhang(a, B, eps, n):
@@ -79,6 +83,21 @@ def param_count_logcov(eps, D, r, b):
     return math.fsum(vol(n, b_i * r_i, eps * n / total) for n, r_i, b_i in parts)
 
 
+def log_precision(D, digits):
+    """Return  log|H| = digits D log 2  of D parameters of that many bits each: what `occam_m` takes."""
+    return integer("D", D, 1) * integer("digits", digits, 1) * math.log(2)
+
+
+def vc_scaling(L, D, T):
+    """The form  L D log(T D)  of the VC dimension of Transformers of depth L with D parameters on T tokens.
+
+    Constants suppressed: a shape, in which even parameter counting grows with log T. Almost matched from below. Source:
+    Yang, Srebro and Li 2026, as stated in its abstract.
+    """
+    L, D, T = integer("L", L, 1), integer("D", D, 1), integer("T", T, 1)
+    return L * D * math.log(T * D)
+
+
 def log_supports(T, k):
     """Return log C(T, k), what it takes to name k of T positions, in nats."""
     return log_binomial(integer("T", T, 1), integer("k", k, 0, T))
@@ -115,27 +134,74 @@ def fano_m(log_H, delta, pi=0.5):
     return max(0, math.ceil(((1 - confidence(delta)) * nonnegative("log_H", log_H) - math.log(2)) / entropy))
 
 
-def rho_overlap(g, p):
+def rho_overlap(g, p, *, junta=False):
     """Return (rho_0, ..., rho_(k-1)),  rho_j = P(g on S differs from g on S').
 
     S and S' are k-subsets that share j positions; bits are Bernoulli(p). g: the labels of 0, 1, ..., k ones, a
-    symmetric rule. Given a ones among the shared bits the two labels are independent and equal 1
-    with probability h_a, so rho_j = sum_a P(a) 2 h_a (1 - h_a). For AND: 2 (p^k - p^(2k-j)).
+    symmetric rule; with junta=True a truth table of 2^k labels, least significant bit first over the ascending support,
+    k <= 12. Given the shared bits the two labels are independent, equal to 1 with probabilities h and h', so
+    rho_j = E h (1 - h') + (1 - h) h', which is what all 2^(2k-j) cases add up to. For AND: 2 (p^k - p^(2k-j)).
+    A junta may read shared bits as different variables of S and of S': rho_j is then the smallest over all such pairs,
+    and `union_U` an upper bound.
     """
-    g = bits("g", g, ndim=1).tolist()
+    g = bits("g", g, ndim=1)
     p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
-    k = len(g) - 1
-    require(k >= 1, "g", "the k + 1 labels of 0 to k ones, k >= 1", g)
+    if junta:
+        k = len(g).bit_length() - 1
+        require(1 <= k <= 12 and len(g) == 1 << k, "g", "a truth table of 2^k labels, k from 1 to 12", g)
+    else:
+        k = len(g) - 1
+        require(k >= 1, "g", "the k + 1 labels of 0 to k ones, k >= 1", g)
+    return tuple(junta_rho(g, j, k, p) if junta else symmetric_rho(g, j, k, p) for j in range(k))
 
-    def binomial(n):
-        return [math.comb(n, a) * p ** a * (1 - p) ** (n - a) for a in range(n + 1)]
 
-    def differ(j, a):
-        own = binomial(k - j)
-        h = math.fsum(own[c] for c in range(k - j + 1) if g[a + c])
-        return 2 * h * math.fsum(own[c] for c in range(k - j + 1) if not g[a + c])
+def binomial(n, p):
+    """P(a ones among n bits) for a = 0..n."""
+    return np.array([math.comb(n, a) * p ** a * (1 - p) ** (n - a) for a in range(n + 1)])
 
-    return tuple(math.fsum(P * differ(j, a) for a, P in enumerate(binomial(j))) for j in range(k))
+
+def differ(h, other, P):
+    """P(two labels differ), given the shared bits 1 with probability h and `other`; P the probabilities of those."""
+    return (h * P) @ (1 - other).T + ((1 - h) * P) @ other.T
+
+
+def symmetric_rho(g, j, k, p):
+    own = binomial(k - j, p)
+    h = np.array([g[a:a + k - j + 1] @ own for a in range(j + 1)])
+    return float(differ(h, h, binomial(j, p)))
+
+
+def junta_rho(table, j, k, p):
+    """The smallest rho over the variables that S and S' may have in common: j of each, matched in ascending order."""
+    cube, weights = table.reshape((2,) * k), np.array([1 - p, p])   # axis i of the cube is variable k - 1 - i
+    h = []
+    for shared in combinations(range(k), j):
+        rest = cube
+        for axis in reversed([i for i in range(k) if i not in shared]):
+            rest = np.moveaxis(rest, axis, -1) @ weights
+        h.append(rest.reshape(-1))
+    ones, h = count_ones(j), np.array(h)
+    return float(differ(h, h, p ** ones * (1 - p) ** (j - ones)).min())
+
+
+def screening_correlation(table, p):
+    """Return the correlation of the label with each of k bits:  (p (1-p)/(pi (1-pi)))^(1/2) (P(y|b_i=1) - P(y|b_i=0)).
+
+    table: 2^k labels, least significant bit first; bits Bernoulli(p), pi = P(y = 1). Every other bit has correlation 0.
+    Ranking bits by their sample covariance with the label (first-order screening, cost m T) works as far as these
+    differ from 0; for a monotone rule the difference is the influence of the bit; for parity at p = 1/2 it is 0.
+    """
+    table = bits("table", table, ndim=1)
+    p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
+    k = len(table).bit_length() - 1
+    require(k >= 1 and len(table) == 1 << k, "table", "a truth table of 2^k labels, k >= 1", table)
+    ones = count_ones(k)
+    weights = p ** ones * (1 - p) ** (k - ones)
+    pi = float(weights @ table)
+    require(0 < pi < 1, "table", "a rule that is not constant", table)
+    index, y = np.arange(1 << k), weights * table
+    means = [(y[index >> i & 1 == 1].sum() / p, y[index >> i & 1 == 0].sum() / (1 - p)) for i in range(k)]
+    return np.array([high - low for high, low in means]) * math.sqrt(p * (1 - p) / (pi * (1 - pi)))
 
 
 def noise_factor(rho, nu):

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitf.bounds import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
+from minitf.bounds import (dyadic_budgets, gap_bound, margin_bound, rad_chain, rad_dudley_closed,
+                           sample_complexity)
 from minitf.classes import scalar_C2, scalar_logcov
 from minitf.covering import sid, vol
 from minitf.identify import consistent_supports
-from minitf.lab.tables import ROUTES, and_class, bound_table, position_width
+from minitf.lab.tables import ROUTES, and_class, bound_table, position_width, screening_success
 from minitf.tasks import balanced_p, labels_by_count, sample_task, truth_table
-from minitf.yardsticks import (fano_m, junta_rules, log_supports, m_star, noise_factor, occam_m, param_count_logcov,
-                               rho_overlap, union_U)
+from minitf.yardsticks import (fano_m, junta_rules, log_precision, log_supports, m_star, noise_factor, occam_m,
+                               param_count_logcov, rho_overlap, screening_correlation, union_U, vc_scaling)
 
 AND, MAJ, PAR = [0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1]
 BALANCED = 0.5 ** (1 / 3)
@@ -116,6 +117,30 @@ def test_margin_holds_for_thresholds_by_simulation():
     worst = np.maximum(above - 0.5, 0.5 - below)
     bound = margin_bound(lambda eps, n: math.log(n + 1), m, delta)
     assert (worst > bound).mean() <= delta and bound < 0.2
+
+
+# ---- measured norms ---------------------------------------------------------------------------------------------
+
+def test_dyadic_budgets_by_hand():
+    """1 = 2^0 and 3 <= 2^(13/8) = 3.08: delta / (2.5 * 1) / (2.5 * 14^2)."""
+    budgets, delta = dyadic_budgets([1.0, 3.0], 0.05)
+    assert budgets == [1.0, 2 ** (13 / 8)] and delta == pytest.approx(0.05 / 2.5 / (2.5 * 196))
+    assert dyadic_budgets([0.3], 0.1, steps=1) == ([0.5], pytest.approx(0.1 / (2.5 * 4)))
+    assert dyadic_budgets([0.0], 0.05) == dyadic_budgets([2.0 ** -20], 0.05) and dyadic_budgets([], 0.05) == ([], 0.05)
+
+
+def test_dyadic_confidences_add_up_to_at_most_delta():
+    k = np.arange(-10 ** 6, 10 ** 6 + 1)
+    weights = 1 / (2.5 * (abs(k) + 1.0) ** 2)
+    assert weights.sum() == pytest.approx((math.pi ** 2 / 3 - 1) / 2.5, abs=1e-6) and weights.sum() < 0.917
+
+
+@given(st.floats(1e-9, 1e9), st.integers(1, 16))
+def test_dyadic_budgets_cover_their_norms(norm, steps):
+    (budget,), delta = dyadic_budgets([norm], 0.05, steps)
+    assert norm <= budget <= max(norm, 2.0 ** -20) * 2 ** (1 / steps) * (1 + 1e-12)
+    assert steps * math.log2(budget) == pytest.approx(round(steps * math.log2(budget)), abs=1e-6)
+    assert dyadic_budgets([budget], 0.05, steps) == ([budget], delta)       # on the grid, nothing is rounded
 
 
 # ---- sample complexity --------------------------------------------------------------------------------------------
@@ -276,6 +301,46 @@ def test_rho_by_enumeration(g, p):
         assert rho_overlap(g, p) == pytest.approx([2 * (p ** 3 - p ** (6 - j)) for j in range(3)])
 
 
+@pytest.mark.parametrize("g", [AND, MAJ, PAR, [1, 0, 0, 1], [0, 1, 1], [0, 1, 0, 0, 1]])
+def test_rho_of_symmetric_truth_tables(g):
+    table = [g[i.bit_count()] for i in range(2 ** (len(g) - 1))]
+    for p in (.5, .2):
+        assert rho_overlap(table, p, junta=True) == pytest.approx(rho_overlap(g, p), abs=1e-14)
+
+
+@pytest.mark.parametrize("table", [[0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1, 0, 1, 1, 0],
+                                   [0, 1, 1, 1, 0, 0, 0, 1]])
+@pytest.mark.parametrize("p", [.5, .3])
+def test_rho_of_juntas_by_enumeration(table, p):
+    """All 2^(2k-j) inputs, for every pair of j variables of S and of S' in ascending order; the smallest counts."""
+    k = len(table).bit_length() - 1
+
+    def label(bits):
+        return table[sum(b << i for i, b in enumerate(bits))]
+
+    for j, rho in enumerate(rho_overlap(table, p, junta=True)):
+        totals = []
+        for mine, other in product(combinations(range(k), j), repeat=2):
+            total = 0.0
+            for b in product((0, 1), repeat=2 * k - j):
+                rest = iter(b[k:])
+                shared = dict(zip(other, (b[i] for i in mine)))
+                second = [shared[i] if i in shared else next(rest) for i in range(k)]
+                if label(b[:k]) != label(second):
+                    total += p ** sum(b) * (1 - p) ** (len(b) - sum(b))
+            totals.append(total)
+        assert rho == pytest.approx(min(totals), abs=1e-14)
+
+
+def test_union_of_a_junta_bounds_how_often_samples_are_ambiguous():
+    rng, T, m, table = np.random.default_rng(0), 12, 14, [0, 0, 1, 0, 1, 1, 0, 1]
+    p, several = balanced_p(table), 0
+    for _ in range(300):
+        task = sample_task(rng, "junta", T, 3, table=table)
+        several += len(consistent_supports(*task.sample(rng, m), "junta", 3, table=table)) > 1
+    assert 0.1 < several / 300 <= union_U(m, T, rho_overlap(table, p, junta=True)) + 0.05
+
+
 @pytest.mark.parametrize("kind, k", [("and", 3), ("majority", 3), ("parity", 2), ("or", 4)])
 def test_rho_of_tasks(kind, k):
     """The labels of the task module and one of its samples."""
@@ -353,6 +418,73 @@ def test_occam_and_fano_by_hand():
     assert log_supports(64, 3) == pytest.approx(math.log(41664)) and 2 ** 15.35 == pytest.approx(41664, rel=.01)
 
 
+def test_monotone_yardsticks():
+    """In every argument."""
+    for f, args, signs in [(occam_m, (50.0, .1, .05), (+1, -1, -1)), (fano_m, (50.0, .05), (+1, -1)),
+                           (noise_factor, (.3, .1), (-1, +1)), (log_supports, (20, 2), (+1, +1)),
+                           (log_precision, (10, 3), (+1, +1)), (vc_scaling, (2, 10, 5), (+1, +1, +1)),
+                           (m_star, (40, (.5, .4, .2), .05), (+1, 0, -1)), (union_U, (9, 40, (.5, .4)), (-1, +1, 0)),
+                           (junta_rules, (2,), (+1,))]:
+        for i, sign in enumerate(signs):
+            factors = (1, 2, 3) if isinstance(args[i], int) else (.3, 1, 1.5)
+            if sign:
+                steps = sign * np.diff([f(*args[:i], args[i] * x, *args[i + 1:]) for x in factors])
+                assert (steps > 0).all(), (f.__name__, i)
+    assert m_star(40, (.5, .4, .3), .05) < m_star(40, (.5, .4, .2), .05) < m_star(40, (.5, .4, .2), .05, nu=.1)
+    assert fano_m(50.0, .05, pi=.5) < fano_m(50.0, .05, pi=.3) < fano_m(50.0, .05, pi=.1) == fano_m(50.0, .05, pi=.9)
+    base = ((30, 10), (1.5, 2.0), (1.0, 2.0))
+    for i, factors in enumerate([(1, 2)] * 2 + [(1, 1.5)] * 4):
+        grown = [list(group) for group in base]
+        grown[i // 2][i % 2] *= factors[1]
+        assert param_count_logcov(.1, *grown) > param_count_logcov(.1, *base) > param_count_logcov(.2, *base)
+
+
+def test_precision_and_dimension_by_hand():
+    assert log_precision(10, 32) == pytest.approx(math.log(2 ** 320))
+    assert occam_m(log_precision(10, 32), .1, .05) == math.ceil((320 * math.log(2) + math.log(20)) / .1)
+    assert vc_scaling(2, 100, 50) == pytest.approx(200 * math.log(5000))
+    assert np.diff([vc_scaling(1, 7, 10 ** i) for i in range(4)]) == pytest.approx([7 * math.log(10)] * 3)
+
+
+@pytest.mark.parametrize("kind, p", [("and", None), ("or", None), ("majority", None), ("parity", .5), ("parity", .3)])
+def test_screening_correlation_by_enumeration(kind, p):
+    table = truth_table(kind, 3)
+    p = balanced_p(table) if p is None else p
+    P = np.array([p ** sum(b) * (1 - p) ** (3 - sum(b)) for b in product((0, 1), repeat=3)])
+    B, y = np.array(list(product((0, 1), repeat=3))), np.array([table[b[0] + 2 * b[1] + 4 * b[2]]
+                                                               for b in product((0, 1), repeat=3)])
+    pi = P @ y
+    exact = (P @ (B * y[:, None]) - P @ B * pi) / np.sqrt(P @ B * (1 - P @ B) * pi * (1 - pi))
+    assert screening_correlation(table, p) == pytest.approx(exact, abs=1e-14)
+    if kind == "and":
+        assert exact == pytest.approx([.5098] * 3, abs=5e-5)
+    if (kind, p) == ("parity", .5):
+        assert exact == pytest.approx([0] * 3, abs=1e-14)
+
+
+def test_screening_correlation_tells_variables_apart():
+    """y = b0 or (b1 and not b2), least significant bit first: signs +, +, -; for a monotone rule, the influences."""
+    table = [int(b0 or (b1 and not b2)) for b2, b1, b0 in product((0, 1), repeat=3)]
+    r = screening_correlation(table, .5)
+    assert r[0] > r[1] > 0 > r[2] and r[1] == pytest.approx(-r[2])
+    task = sample_task(np.random.default_rng(0), "majority", 9, 5, p=.3)
+    pi = task.label_probability
+    scale = math.sqrt(.3 * .7 / (pi * (1 - pi)))
+    assert screening_correlation(task.table, .3) == pytest.approx(scale * task.influences())
+
+
+@pytest.mark.parametrize("T, half, most", [(16, 22, 48), (64, 39, 68), (256, 51, 81), (1024, 65, 106)])
+def test_screening_succeeds_by_simulation(T, half, most):
+    """P(the 3 bits of largest covariance are the support of AND) is about 50 % and 90 % at these sizes."""
+    rng = np.random.default_rng(T)
+    for m, share in ((half, .5), (most, .9)):
+        assert abs(screening_success("and", T, 3, m, rng, runs=150) - share) < 0.13
+
+
+def test_screening_fails_for_parity():
+    assert screening_success("parity", 64, 3, 400, np.random.default_rng(0), runs=50) < .1
+
+
 def test_fano_is_below_identification():
     for T, (g, p) in product((16, 1024), ((AND, BALANCED), (MAJ, .5), (PAR, .5))):
         assert fano_m(log_supports(T, 3), .05) <= m_star(T, rho_overlap(g, p), .05)
@@ -377,7 +509,13 @@ def test_param_count_by_hand():
     (lambda: sample_complexity(lambda m: 1.0, .5), ValueError, "eps: "),
     (lambda: occam_m(1, 0, .1), ValueError, "eps: "),
     (lambda: fano_m(1, .1, 1.0), ValueError, "pi: "), (lambda: rho_overlap([0, 2], .5), ValueError, "g: "),
-    (lambda: rho_overlap([0], .5), ValueError, "g: "), (lambda: rho_overlap(AND, 1.0), ValueError, "p: "),
+    (lambda: rho_overlap([0], .5), ValueError, "g: "),
+    (lambda: rho_overlap([0, 1, 1], .5, junta=True), ValueError, "g: "),
+    (lambda: screening_correlation([0, 1, 1], .5), ValueError, "table: "),
+    (lambda: screening_correlation([1, 1], .5), ValueError, "table: "),
+    (lambda: dyadic_budgets([-1.0], .05), ValueError, "norms: "),
+    (lambda: dyadic_budgets([1.0], 0), ValueError, "delta: "), (lambda: log_precision(0, 1), ValueError, "D: "),
+    (lambda: vc_scaling(1, 1, 0), ValueError, "T: "), (lambda: rho_overlap(AND, 1.0), ValueError, "p: "),
     (lambda: noise_factor(1.5, 0), ValueError, "rho: "), (lambda: noise_factor(.5, .5), ValueError, "nu: "),
     (lambda: union_U(1, 2, (.5, .5, .5)), ValueError, "T: "), (lambda: m_star(8, (.5, 0.), .1), ValueError, "rho: "),
     (lambda: junta_rules(0), ValueError, "k: "), (lambda: log_supports(3, 4), ValueError, "k: "),

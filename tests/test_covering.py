@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitf.covering import (COVERS, Linear, ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K, l21_truncated,
-                             linear_logcov, log_binomial, mau, sid, split, vol)
+                             linear_logcov, log_binomial, mau, mau_max, sid, split, vol)
 from minitf.yardsticks import l21_scaling, zhang
 
 SCALAR = {"ds": ds, "sid": sid, "zhang": zhang}
@@ -31,6 +31,8 @@ radii = st.floats(0.01, 50)
     # by hand: r = 2, n = 1: log 2 + 16 log 2;  225 draws of 33 atoms;  (20)^2 (2 + sqrt(2 log 20))^2 * 2 + log 2
     (ds(2, 1, 1, 1), 17 * math.log(2), 1e-14),
     (mau(3, 1, 0.2, 32, norm_only=True), 225 * math.log(33), 1e-14),
+    # 2 * 4 * log 20 = 23.97: 24 draws of 5 atoms
+    (mau_max(2, 1, 1, 10, 4), math.log(math.comb(28, 4)), 1e-13),
     (l21_frobenius(2, 1, 0.1, 10, 4), math.log(2) + 800 * (2 + math.sqrt(2 * math.log(20))) ** 2, 1e-14),
     (l21_scaling(2, 1.5, 0.1, 1000, 8), 900 * math.log(8000), 1e-13),
 ])
@@ -110,6 +112,7 @@ def test_ds_is_affine_in_log_n_and_quadratic_in_the_radius():
 MONOTONE = [(f, (2.0, 1.5, 0.1, 1000), (+1, +1, -1, +1)) for f in SCALAR.values()]
 MONOTONE += [(f, (2.0, 1.5, 0.1, 1000, 8), (+1, +1, -1, +1, +1)) for f in MATRIX.values()]
 MONOTONE += [(vol, (10, 2.0, 0.1), (+1, +1, -1)), (mau, (3.0, 1.0, 0.2, 32), (+1, +1, -1, +1)),
+             (mau_max, (3.0, 1.0, 0.2, 100, 32), (+1, +1, -1, +1, +1)),
              (l21_scaling, (2.0, 1.5, 0.1, 1000, 8), (+1, +1, -1, +1, +1))]
 
 
@@ -209,6 +212,30 @@ def test_maurey_by_drawing_the_empirical_mean():
         assert (np.square(draws - w).sum(axis=1)).mean() <= 1 / N
 
 
+def test_maurey_at_points_by_drawing_means():
+    """N draws of atoms, N as in mau_max, come within eps of a member at all n points at once in some of the draws."""
+    rng, n, d, eps = np.random.default_rng(0), 50, 20, 0.3
+    X = rng.integers(0, 2, (n, d)) - 0.5
+    N = 1 + math.floor(2 * (0.5 / eps) ** 2 * math.log(2 * n))
+    assert mau_max(1, 0.5, eps, n, 2 * d) == pytest.approx(math.log(math.comb(N + 2 * d, N)))
+    for _ in range(20):
+        w = rng.standard_normal(d) * rng.exponential(size=d) ** 2
+        w *= rng.uniform(0.3, 1) / abs(w).sum()
+        draws = rng.multinomial(N, np.append(abs(w), 1 - abs(w).sum()), size=200)[:, :-1] * np.sign(w) / N
+        assert (abs((draws - w) @ X.T).max(axis=1) <= eps).any()
+
+
+@pytest.mark.parametrize("eps, n, d", [(0.2, 6, 2), (0.15, 8, 3)])
+def test_packings_fit_under_maurey_at_points(eps, n, d):
+    rng = np.random.default_rng(d)
+    X = rng.uniform(-1, 1, (n, d))
+    W = rng.standard_normal((3000, d))
+    W /= abs(W).sum(axis=1, keepdims=True)
+    least = packing((W @ X.T)[..., None], eps)
+    assert 1 < least <= mau_max(1, 1, eps, n, 2 * d)
+    assert mau_max(1, 1, 1, n, d) == 0 < mau_max(1, 1, 0.99, n, d)
+
+
 def test_ellipsoid_step_of_the_truncated_bound():
     """Rows longer than B/N, their lengths rounded up to multiples: under 2N units, and the rows fit the ellipsoid."""
     rng = np.random.default_rng(0)
@@ -226,7 +253,8 @@ def test_ellipsoid_step_of_the_truncated_bound():
     (lambda: ds(-1, 1, 1, 1), ValueError, "a: "), (lambda: ds(1, 1, 0, 1), ValueError, "eps: "),
     (lambda: sid(1, 1, 1, 0), ValueError, "n: "), (lambda: sid(1, 1, 1, 2.5), TypeError, "n: "),
     (lambda: vol(0, 1, 1), ValueError, "D: "), (lambda: mau(1, math.nan, 1, 2), ValueError, "B: "),
-    (lambda: mau(1, 1, 1, 0), ValueError, "V: "), (lambda: l21(1, 1, 1, 1, 0), ValueError, "p: "),
+    (lambda: mau(1, 1, 1, 0), ValueError, "V: "), (lambda: mau_max(1, 1, 1, 0, 1), ValueError, "n: "),
+    (lambda: l21(1, 1, 1, 1, 0), ValueError, "p: "),
     (lambda: l21(1, 1, .5, 1, 1, B_F=-1), ValueError, "B_F: "), (lambda: l21_K(1, "2"), TypeError, "p: "),
     (lambda: split((1,), (1, 2), 1), ValueError, "b: "), (lambda: split((-1,), (1,), 1), ValueError, "A: "),
     (lambda: linear_logcov(Linear(2, 2, 1, 1., 1.), .5, ["sid"]), ValueError, "covers: "),

@@ -3,10 +3,15 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from minitf.bounds import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
+from minitf.budgets import ScalarBudgets
 from minitf.checks import integer, require
-from minitf.classes import ScalarBudgets, scalar_C2, scalar_logcov, scalar_parts
-from minitf.yardsticks import (fano_m, log_supports, m_star, occam_m, param_count_logcov, rho_overlap, scalar_scaling)
+from minitf.classes import scalar_C2, scalar_logcov, scalar_parts
+from minitf.tasks import sample_task
+from minitf.yardsticks import (fano_m, log_supports, m_star, occam_m, param_count_logcov, rho_overlap, scalar_scaling,
+                               screening_correlation)
 
 # Which covers a route allows for each weight: l2 and l1 name the norm of q; best may count parameters; length_free
 # depends on T through the width d alone.
@@ -46,7 +51,7 @@ def position_width(T, k, failure=0.01):
 
 def count_parameters(eps, m, c):
     parts = scalar_parts(m, c)
-    D, r, b = zip(*((W.p * W.d, W.F * W.B, b) for _, b, W in parts))
+    D, r, b = zip(*((part.maps.p * part.maps.d, part.maps.F * part.maps.B, part.b) for part in parts))
     return param_count_logcov(eps, D, r, b)
 
 
@@ -86,3 +91,19 @@ def bound_row(k, T, eps, delta):
     rho = rho_overlap([0] * k + [1], 0.5 ** (1 / k))
     return row | {"fano": fano_m(supports, delta), "m_star": m_star(T, rho, delta),
                   "occam": occam_m(supports, eps, delta)}
+
+
+def screening_success(kind, T, k, m, rng, runs=200):
+    """Return how often the k bits of largest covariance with the label are the support: Monte Carlo over `runs` tasks.
+
+    Of largest absolute covariance, unless the rule makes every covariance positive (`screening_correlation`).
+    """
+    found = 0
+    for _ in range(integer("runs", runs, 1)):
+        task = sample_task(rng, kind, T, k)
+        X, y = task.sample(rng, m)
+        covariance = (y - y.mean()).astype(np.float32) @ X.astype(np.float32)
+        rising = (screening_correlation(task.table, task.p) > 0).all()
+        order = np.argsort(-covariance if rising else -abs(covariance), kind="stable")
+        found += tuple(sorted(order[:k].tolist())) == task.support
+    return found / runs
