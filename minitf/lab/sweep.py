@@ -1,0 +1,160 @@
+"""Sample complexity against context length: trials on a grid of T and m, or where an adaptive design wants them.
+
+    sweep("runs.jsonl", "and", 3, [16, 64, 256], method="pgd", reps=40, jobs=2)
+
+Every finished trial becomes one line of the file (`trials.RECORD`). Started again, a sweep does what is missing. Which
+trials there are, and what each finds, depends on the options alone: not on the workers, nor on interruptions.
+"""
+import contextlib
+from collections import Counter
+
+from minitf.checks import integer, require
+from minitf.lab.journal import Journal
+from minitf.lab.trials import check_job, identity, yardstick
+from minitf.lab.workers import crew
+
+CAP = 4096              # the most examples that an adaptive design asks for
+PILOT = 5               # trials a sample size while it looks for the transition
+LOWEST = -4             # it does not go below m*/2, where most sets are ambiguous and those left are odd ones
+SLOW = ("adam",)        # methods that may need many times m*
+COUNTS = ("ambiguous", "timeouts", "redrawn")
+
+
+def fixed(sizes, reps):
+    """A design of one round: reps trials of each size."""
+    yield dict.fromkeys(sizes, reps)
+
+
+def adaptive(base, reps, stride, cap=CAP):
+    """Yield rounds {m: trials} and be sent the shares of success {m: share}, on the sizes base 2^(j/4) up to the cap.
+
+    A few trials a size first: from the base up in strides until all of them succeed, and down until at most half do.
+    Then all reps at the sizes between, in half strides, and beyond while the largest has a share below 0.95 and the
+    smallest one above 0.5. If nothing ever succeeded up to the cap, there is no transition to look at.
+    """
+    def size(j):
+        return min(cap, max(2, round(base * 2 ** (j / 4))))
+
+    def lower(j):
+        return share[j] > 0.5 and j > LOWEST and size(j) > 2
+
+    def higher(j, enough):
+        return share[j] < enough and size(j) < cap
+
+    def ask(points, n):
+        answer = yield {size(j): n for j in points}
+        share.update({j: answer[size(j)] for j in points})
+
+    share, low, high = {}, 0, 0
+    yield from ask([0], min(PILOT, reps))
+    while higher(high, 1):
+        high += stride
+        yield from ask([high], min(PILOT, reps))
+    while lower(low):
+        low -= stride
+        yield from ask([low], min(PILOT, reps))
+    if not any(share.values()):
+        return
+    low = max((j for j in share if share[j] <= 0.2), default=low)
+    yield from ask(range(low, high + 1, stride // 2), reps)
+    while higher(high, 0.95):
+        high += stride // 2
+        yield from ask([high], reps)
+    while lower(low):
+        low -= stride // 2
+        yield from ask([low], reps)
+
+
+def missing(design, T, done):
+    """Yield the trials (T, m, rep) that a design wants and `done` has not, a round at a time.
+
+    To be resumed when they are in `done`. The design sees complete rounds alone, so it decides the same after any
+    interruption; an ambiguous trial counts for no share.
+    """
+    answer = None
+    while True:
+        try:
+            points = design.send(answer)
+        except StopIteration:
+            return
+        wanted = {m: [(T, m, rep) for rep in range(n)] for m, n in points.items()}
+        lacking = [key for keys in wanted.values() for key in keys if key not in done]
+        if lacking:
+            yield lacking
+        answer = {}
+        for m, keys in wanted.items():
+            known = [done[key]["success"] for key in keys if done[key]["success"] is not None]
+            answer[m] = sum(known) / max(len(known), 1)
+
+
+def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0, method="pgd", model=None,
+          limit=None, seed=0, reps=20, jobs=1, dask=None, executor=None, progress=None):
+    """Do the trials that are missing in the file at path, and return all of its records that belong to these options.
+
+    T: context lengths. m: sample sizes, the same for every T, or "auto" (`adaptive`), with `reps` trials of each.
+    limit: processor seconds of training (math.inf: none; unless given, 20 for adam and l1-logistic). Workers: `jobs`
+    processes, or a Dask cluster at address `dask`, or an executor. progress(finished, waiting): the records of this
+    call so far, and how many trials of each T are known to be left, a Counter.
+    Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers keep dying.
+    """
+    config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed)
+    reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1)
+    lengths = sorted({integer("T", t, 1) for t in T}, reverse=True)
+    require(lengths, "T", "at least one context length", T)
+    sizes = None if m == "auto" else sorted({integer("m", size, 1) for size in m})
+    require(sizes != [], "m", "auto or at least one sample size", m)
+    for t in lengths:
+        check_job(config, t, sizes[-1] if sizes else CAP)
+
+    def design(t):
+        return fixed(sizes, reps) if sizes else adaptive(yardstick(config, t), reps, 4 if method in SLOW else 2)
+
+    with crew(jobs, dask, executor) as workers, contextlib.closing(Journal(path, config)) as journal:
+        done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}
+        rounds = {t: missing(design(t), t, done) for t in lengths}
+        run(rounds, config, done, journal, workers, progress)
+    return [record for record in done.values() if record["T"] in rounds and (not sizes or record["m"] in sizes)]
+
+
+def run(rounds, config, done, journal, workers, progress):
+    """Hand out the rounds of every T, each as soon as the one before is complete, and keep what comes back."""
+    waiting, finished = Counter(), []
+
+    def hand_out(t):
+        lacking = next(rounds[t], ())
+        waiting[t] = len(lacking)
+        for _, m, rep in lacking:
+            workers.submit(config | {"T": t, "m": m, "rep": rep})
+
+    for t in rounds:
+        hand_out(t)
+    while waiting.total():
+        for record in workers.finished():
+            t = record["T"]
+            journal.append(record)
+            done[t, record["m"], record["rep"]] = record
+            finished.append(record)
+            waiting[t] -= 1
+            if not waiting[t]:
+                hand_out(t)
+            if progress is not None:
+                progress(finished, waiting)
+
+
+def table(records):
+    """What a sweep found, a row for each T and m: trials, successes, their share of those that were not ambiguous,
+    ambiguous trials, timeouts, and training sets drawn in vain by the others."""
+    rows = {}
+    for record in sorted(records, key=lambda record: (record["T"], record["m"])):
+        empty = {"T": record["T"], "m": record["m"]} | dict.fromkeys(("runs", "successes", *COUNTS), 0)
+        row = rows.setdefault((record["T"], record["m"]), empty)
+        ambiguous = record["success"] is None
+        row["runs"] += 1
+        row["successes"] += record["success"] is True
+        row["ambiguous"] += ambiguous
+        row["timeouts"] += record["timeout"]
+        row["redrawn"] += 0 if ambiguous else record["attempts"] - 1
+    for row in rows.values():
+        trained = row["runs"] - row["ambiguous"]
+        row["share"] = row["successes"] / trained if trained else None
+    return list(rows.values())

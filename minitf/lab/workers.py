@@ -1,0 +1,117 @@
+"""Processes that do trials: on this machine, on a Dask cluster, or behind any concurrent.futures.Executor.
+
+    with crew(jobs=2) as workers:
+        workers.submit(job)
+        for record in workers.finished(): ...       the trials that are done by now, at least one
+
+A worker may die (killed, out of memory): its trial is lost, not the sweep. The trial is handed out again.
+"""
+import contextlib
+import multiprocessing
+import os
+import threading
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+
+from minitf.lab.trials import trial
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+PATIENCE = 3            # times in a row that all workers may break down without a finished trial
+
+
+class Crew:
+    """Trials under way on an executor; `renew`, if there is one, makes another once that one is broken."""
+
+    def __init__(self, executor, renew=None):
+        self.executor, self.renew, self.jobs, self.breakdowns = executor, renew, {}, 0
+
+    def submit(self, job):
+        self.jobs[self.executor.submit(trial, job)] = job
+
+    def finished(self):
+        """The records of the trials that are done by now; waits for one."""
+        while self.jobs:
+            done, records, lost = wait(self.jobs, return_when=FIRST_COMPLETED).done, [], []
+            for future in done:
+                job = self.jobs.pop(future)
+                if isinstance(future.exception(), BrokenExecutor):
+                    lost.append(job)
+                else:
+                    records.append(future.result())
+            self.breakdowns = 0 if records else self.breakdowns
+            if lost:
+                self._start_again(lost)
+            if records:
+                return records
+        return []
+
+    def _start_again(self, lost):
+        """All that was under way is lost with a broken executor, whether its future says so already or not."""
+        self.breakdowns += 1
+        if self.renew is None or self.breakdowns > PATIENCE:
+            last = f"{lost[0]['method']} at T = {lost[0]['T']}, m = {lost[0]['m']}"
+            raise RuntimeError(f"the workers died (out of memory?) {self.breakdowns} times in a row, now with {last}")
+        lost, self.jobs = lost + list(self.jobs.values()), {}
+        self.executor = self.renew()
+        for job in lost:
+            self.submit(job)
+
+    def cancel(self):
+        for future in self.jobs:
+            future.cancel()
+
+
+@contextlib.contextmanager
+def crew(jobs=1, dask=None, executor=None):
+    """A Crew of `jobs` processes, or of a Dask cluster, or of an executor, which stays open. Left early, it stops."""
+    with contextlib.ExitStack() as stack:
+        if executor is None and dask is not None:
+            from distributed import Client
+
+            executor = stack.enter_context(Client(dask, timeout=10)).get_executor()
+        if executor is not None:
+            workers = Crew(executor)
+            stack.callback(workers.cancel)
+        else:
+            renew = stack.enter_context(processes(jobs))
+            workers = Crew(renew(), renew)
+        yield workers
+
+
+@contextlib.contextmanager
+def processes(jobs):
+    """A function that starts an executor of so many processes, one BLAS thread each; they end with this block.
+
+    Each worker watches a pipe whose other end is here alone: when that end closes, because the block is left or because
+    this process was killed, the worker ends at once.
+    """
+    context, executor = multiprocessing.get_context("spawn"), None
+    theirs, ours = context.Pipe(duplex=False)
+
+    def start():
+        nonlocal executor
+        executor = ProcessPoolExecutor(jobs, context, begin, (theirs,))
+        return executor
+
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)               # read by a spawned process before it imports NumPy
+    try:
+        yield start
+    finally:
+        ours.close()
+        executor.shutdown(wait=False, cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def begin(pipe):
+    """Prepare a worker: Ctrl-C is for the parent to see, and without the parent there is nothing to do."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, args=(pipe,), daemon=True).start()
+
+
+def watch(pipe):
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()
+    os._exit(1)
