@@ -220,9 +220,9 @@ def test_saved_names_what_a_pullback_keeps(rng):
     q, k, v = attention_arguments(rng)
     _, pullback = attention(q, k, v, softcap=2.0, mask=np.ones((5, 6), bool))
     kept = saved(pullback)
-    assert sorted(kept) == ["A", "blocked", "k", "q", "uncap.u", "v"]
-    assert kept["A"].shape == kept["uncap.u"].shape == (2, 5, 6)
-    assert kept["q"] is q and kept["v"] is v
+    assert sorted(kept) == ["back.A", "back.blocked", "back.k", "back.q", "back.uncap.u", "back.v"]
+    assert kept["back.A"].shape == kept["back.uncap.u"].shape == (2, 5, 6)
+    assert kept["back.q"] is q and kept["back.v"] is v
 
 
 def test_saved_walks_tuples_dicts_and_cycles():
