@@ -90,16 +90,21 @@ def by_heads(q, k, v, bias, blocked, *options):
     heads, group = math.prod(lead), max(1, CACHE // max(1, pair[0] * pair[1] * q.itemsize))
     if heads <= group or not lead == k.shape[:-2] == v.shape[:-2]:
         return attend(q, k, v, bias, blocked, None, *options)
-    bias, blocked = (x if x is None or x.ndim == 2 else np.broadcast_to(x, lead + pair) for x in (bias, blocked))
-    S, groups = np.empty(lead + pair, q.dtype), [slice(i, i + group) for i in range(0, heads, group)]
+    groups = [slice(i, i + group) for i in range(0, heads, group)]
+
+    def flat(x, tail):
+        return x if x is None or x.ndim == 2 else np.broadcast_to(x, lead + tail).reshape(heads, *tail)
 
     def cut(x, some):
-        return x if x is None or x.ndim == 2 else x.reshape(heads, *x.shape[-2:])[some]
+        return x if x is None or x.ndim == 2 else x[some]
 
-    outs, backs = zip(*(attend(*(cut(x, some) for x in (q, k, v, bias, blocked, S)), *options) for some in groups))
+    arrays = [flat(x, x.shape[-2:]) for x in (q, k, v)] + [flat(x, pair) for x in (bias, blocked)]
+    arrays.append(np.empty((heads, *pair), q.dtype))
+    outs, backs = zip(*(attend(*(cut(x, some) for x in arrays), *options) for some in groups))
 
     def pullback(dout):
-        grads = zip(*(back(cut(dout, some)) for some, back in zip(groups, backs)))
+        dout = flat(dout, dout.shape[-2:])
+        grads = zip(*(back(dout[some]) for some, back in zip(groups, backs)))
         return tuple(np.concatenate(dx).reshape(x.shape) for dx, x in zip(grads, (q, k, v)))
 
     return np.concatenate(outs).reshape(*lead, pair[0], v.shape[-1]), pullback

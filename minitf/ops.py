@@ -46,7 +46,7 @@ def linear(x, W, b=None):
     def pullback(dy):
         dy = dy.reshape(len(rows), W.shape[1])
         grads = ((dy @ W.T).reshape(x.shape), rows.T @ dy)
-        return grads if b is None else (*grads, dy.sum(axis=0))
+        return grads if b is None else (*grads, np.ones(len(dy), dy.dtype) @ dy)
 
     return y.reshape(*x.shape[:-1], W.shape[1]), pullback
 
@@ -136,9 +136,9 @@ def cap(x, softcap):
     return y, pullback
 
 
-def mean_product(a, b):
-    """Mean of a * b over the last axis, that axis kept."""
-    return np.einsum("...d,...d->...", a, b)[..., None] / a.shape[-1]
+def mean(*factors):
+    """Mean of a product of arrays over the last axis, that axis kept."""
+    return np.einsum(",".join(["...d"] * len(factors)) + "->...", *factors)[..., None] / factors[0].shape[-1]
 
 
 def layer_norm(x, gain, bias, *, eps=1e-5):
@@ -154,18 +154,18 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
     shape("gain", gain, x.shape[-1:])
     shape("bias", bias, x.shape[-1:])
     eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
-    n = x - x.mean(axis=-1, keepdims=True)
-    n -= n.mean(axis=-1, keepdims=True)                             # the first mean was rounded at the scale of x
-    s = np.sqrt(mean_product(n, n) + eps)
+    n = x - mean(x)
+    n -= mean(n)                                                    # the first mean was rounded at the scale of x
+    s = np.sqrt(mean(n, n) + eps)
     require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
     n /= s
     y = gain * n + bias
 
     def pullback(dy):
-        lead = tuple(range(x.ndim - 1))
         dn = gain * dy
-        dx = (dn - dn.mean(axis=-1, keepdims=True) - n * mean_product(n, dn)) / s
-        return dx, (n * dy).sum(axis=lead), dy.sum(axis=lead)
+        dx = (dn - mean(dn) - n * mean(n, dn)) / s
+        rows = dy.reshape(-1, len(gain))
+        return dx, np.einsum("nd,nd->d", n.reshape(rows.shape), rows), np.ones(len(rows), dy.dtype) @ rows
 
     return y, pullback
 
