@@ -2,6 +2,7 @@
 from minitf.attention import attention, attention_weights
 from minitf.bits import cls_head, mean_bit
 from minitf.blocked import attention_blocked
+from minitf.construct import construct
 from minitf.identify import consistent_supports
 from minitf.losses import logistic
 from minitf.model import ModelConfig, constraints, forward, init_params
@@ -17,7 +18,7 @@ from minitf.trust.verify import check_pullback, projection_gap, saved
 __all__ = [
     "Ball", "BooleanTask", "Intersection", "ModelConfig", "Progress", "Result", "Simplex", "TrainConfig",
     "__version__", "add", "attention", "attention_blocked", "attention_weights", "cap", "check_pullback",
-    "cls_head", "consistent_supports", "constraints", "dual_norm", "embed", "fit", "forward", "gelu", "identity",
-    "init_params", "layer_norm", "linear", "load", "logistic", "mean_bit", "norm", "project", "projection_gap",
-    "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table", "unit_ball",
+    "cls_head", "consistent_supports", "constraints", "construct", "dual_norm", "embed", "fit", "forward", "gelu",
+    "identity", "init_params", "layer_norm", "linear", "load", "logistic", "mean_bit", "norm", "project",
+    "projection_gap", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table", "unit_ball",
 ]

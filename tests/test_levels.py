@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "minitf"
 LEVEL = {
     "checks": 0,
     "params": 1, "norms": 1, "tasks": 1,
-    "thresholds": 2, "identify": 2, "covering": 2,
+    "thresholds": 2, "identify": 2, "covering": 2, "codes": 2,
     "projections": 3, "ops": 3, "optim": 3, "budgets": 3, "bounds": 3,
     "losses": 4, "attention": 4, "classes": 4, "yardsticks": 4,
     "bits": 5, "blocked": 5, "config": 5,
@@ -17,7 +17,7 @@ LEVEL = {
     "heads": 8, "network": 8,
     "model": 9,
     "bounded": 10, "result": 10,
-    "train": 11,
+    "construct": 11, "train": 11,
 }
 ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"},
            "commands": {"core", "trust", "lab", "commands"}}

@@ -2,7 +2,7 @@
 import click
 
 from minitf.checks import require
-from minitf.commands.shell import bad_input, check_outputs, need, progress
+from minitf.commands.shell import bad_input, check_outputs, labels_of, need, progress
 from minitf.lab.datasets import read_table
 from minitf.lab.report import report
 from minitf.lab.runs import MODELS, as_json, plan_table, plan_task
@@ -71,9 +71,7 @@ def plan_task_of(label, options):
     require(label is None, "label", "only together with --data", label)
     require("holdout" not in options, "holdout", "only together with --data", options.get("holdout"))
     if "table" in options:
-        labels = options["table"].replace(",", "")
-        require(labels and set(labels) <= {"0", "1"}, "table", "labels 0 and 1 as in 0110", options["table"])
-        options["table"] = [int(bit) for bit in labels]
+        options["table"] = labels_of(options["table"])
     return plan_task(**options)
 
 

@@ -68,6 +68,13 @@ def progress(length):
             bar.render_finish()
 
 
+def labels_of(table):
+    """The labels of a --table, such as 0110 or 0,1,1,0."""
+    labels = table.replace(",", "")
+    require(labels and set(labels) <= {"0", "1"}, "table", "labels 0 and 1 as in 0110", table)
+    return [int(bit) for bit in labels]
+
+
 def need(module, package, extra):
     """Import a module of ours that needs an extra, or say which one is missing."""
     try:

@@ -35,6 +35,41 @@ def learning(record, result, path):
     save(figure, path)
 
 
+def construction(record, attention, readout, path):
+    """Draw a construction: the attention of [CLS], the support marked, beside the readout f and where v can lie.
+
+    attention (T,); readout a minitf.codes.Readout.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    peaks, line = figure.subplots(1, 2, width_ratios=[1, 1.1])
+    support = record["support"]
+    peaks.vlines(np.arange(record["T"]), 0, attention, color=GREY, linewidth=1)
+    peaks.vlines(support, 0, attention[support], color=BLUE, linewidth=2)
+    peaks.plot(support, attention[support], "o", color=BLUE, label=f"support, {100 * (1 - record['leak']):.6g}% in all")
+    peaks.set(xlabel="position", ylabel="attention of [CLS]", ylim=(0, 1.2 * attention.max()))
+    peaks.xaxis.get_major_locator().set_params(integer=True)
+    peaks.legend(frameon=False, loc="upper right")
+    for label, color in ((0, GREY), (1, ORANGE)):
+        spans = [line.axvspan(low, high, facecolor=color, edgecolor=color, alpha=0.35, linewidth=1)
+                 for low, high, g in readout.intervals if g == label]
+        spans[0].set_label(f"where v can lie, label {label}")
+    ends = readout.intervals[:, :2]
+    v = np.concatenate([[min(ends.min(), 0)], readout.knots, [ends.max()]])
+    line.plot(v, np.interp(v, readout.knots, readout.heights), color=BLUE, label="readout f(v)")
+    line.plot(readout.knots, readout.heights, ".", color=BLUE, label="knots")
+    if len(ends) <= 10:
+        line.set_title(f"{record['code']}:", loc="left", fontsize="medium")
+        for code, middle in enumerate(ends.mean(axis=1)):
+            line.annotate(str(code), (middle, 1.06), ha="center")
+    line.set(xlabel="v, the mean bit that the head sees", ylabel="f", ylim=(-0.08, 1.17))
+    figure.legend(*line.get_legend_handles_labels(), frameon=False, loc="outside lower right", ncols=4)
+    title = f"{record['description']}: error {record['measured']:.3g}, promised {record['promised']:.3g}"
+    figure.suptitle(title, x=0.01, ha="left")
+    save(figure, path)
+
+
 def save(figure, path):
     """Write a figure whole or not at all, in the format that the ending of the path names (PNG without one)."""
     kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
