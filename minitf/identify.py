@@ -50,7 +50,7 @@ def is_checkable(kind, T, k):
     if kind == "parity":
         return math.comb(T, (k + 1) // 2) <= 5 * 10 ** 7 and math.comb(T, k // 2) <= 10 ** 6
     if kind in ("majority", "threshold"):
-        return T <= 32768 and math.comb(T, (k - 1) // 2) <= 3 * 10 ** 5
+        return T <= 65536 and math.comb(T, (k - 1) // 2) <= 3 * 10 ** 5
     return T <= 32768 and math.comb(T, min(k - 1, T // 2)) << k <= 5 * 10 ** 6
 
 

@@ -151,7 +151,7 @@ def test_a_million_bits(kind):
 
 def test_which_checks_are_quick():
     assert is_checkable("and", 1 << 20, 10) and is_checkable("or", 1 << 20, 3)
-    assert is_checkable("majority", 32768, 3) and not is_checkable("majority", 65536, 3)
+    assert is_checkable("majority", 65536, 3) and not is_checkable("majority", 131072, 3)
     assert is_checkable("threshold", 700, 6) and not is_checkable("threshold", 16384, 5)
     assert is_checkable("parity", 10_000, 3) and not is_checkable("parity", 16384, 3)
     assert is_checkable("parity", 64, 6) and not is_checkable("parity", 64, 20)
