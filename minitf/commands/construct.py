@@ -56,10 +56,11 @@ def construct(task, k, T, eps, level, table, seed, save, plot, json):
 def record_of(task, result, certificate, verified, seed):
     """What construct says, as JSON values."""
     attention, w = result.strength(), certificate.weights
+    code = "pattern met" if certificate.form == "heads" else "count of ones" if w.max() == 1 else "index in the table"
     return {
         "task": task.kind, "description": str(task), "T": task.T, "k": task.k, "table": list(task.table),
         "support": list(task.support), "eps": certificate.eps, "form": certificate.form,
-        "code": "count of ones" if w.max() == 1 else "index in the table", "weights": w.tolist(),
+        "code": code, "weights": w.tolist(),
         "beta": certificate.beta, "leak": certificate.leak, "gap": certificate.gap,
         "attention": [float(attention[i]) for i in task.support],
         "norms": {name: dict(zip(("value", "bound", "formula"), norm)) for name, norm in certificate.norms.items()},

@@ -63,7 +63,8 @@ def construction(record, attention, readout, path):
         line.set_title(f"{record['code']}:", loc="left", fontsize="medium")
         for code, middle in enumerate(ends.mean(axis=1)):
             line.annotate(str(code), (middle, 1.06), ha="center")
-    line.set(xlabel="v, the mean bit that the head sees", ylabel="f", ylim=(-0.08, 1.17))
+    seen = "m, the match of a pattern" if record["form"] == "heads" else "v, the mean bit that the head sees"
+    line.set(xlabel=seen, ylabel="f", ylim=(-0.08, 1.17))
     figure.legend(*line.get_legend_handles_labels(), frameon=False, loc="outside lower right", ncols=4)
     title = f"{record['description']}: error {record['measured']:.3g}, promised {record['promised']:.3g}"
     figure.suptitle(title, x=0.01, ha="left")
