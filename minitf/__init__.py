@@ -1,4 +1,6 @@
 """minitf: bounded-norm softmax attention and the sparse Boolean functions it learns, exact, in NumPy."""
+import numpy
+
 from minitf.attention import attention, attention_weights
 from minitf.bits import cls_head, mean_bit
 from minitf.blocked import attention_blocked
@@ -22,3 +24,7 @@ __all__ = [
     "identity", "init_params", "layer_norm", "linear", "load", "logistic", "mean_bit", "norm", "project",
     "projection_gap", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table", "unit_ball",
 ]
+
+# The C library of Linux gives freed arrays back to the system, and the next step then pays for clearing fresh pages.
+# Once a block of nearly 32 MB was freed, it keeps up to 64 MB (mallopt(3), M_MMAP_THRESHOLD). This one is never touched.
+numpy.empty(2 ** 25 - 2 ** 16, numpy.uint8)
