@@ -16,8 +16,8 @@ LEVEL = {
     "layers": 7,
     "heads": 8, "network": 8,
     "model": 9,
-    "bounded": 10, "result": 10,
-    "construct": 11, "train": 11,
+    "bounded": 10, "families": 10, "result": 10,
+    "capacity": 11, "construct": 11, "train": 11,
 }
 ANNEXES = {"trust": {"core", "trust"}, "lab": {"core", "trust", "lab"},
            "commands": {"core", "trust", "lab", "commands"}}

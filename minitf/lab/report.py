@@ -17,7 +17,7 @@ def report(record, *files):
         f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
         f"Attention of the [CLS] query{heads}" if record["heads"] else "How often a flipped bit flips the answer",
         *bars(record), "",
-        *(norms or ["Norm       unconstrained"]),
+        *(norms or ["Norm       unconstrained"]), f"Bound      {record['certificate']['text']}",
         *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
 
 

@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from minitf.capacity import certify
 from minitf.checks import choice, integer, real, require
 from minitf.identify import consistent_supports, is_checkable
 from minitf.lab.datasets import stratified_split
@@ -56,6 +57,7 @@ RECORD = {
     "steps": "steps taken",
     "seconds": "of training",
     "norms": "every bounded norm: {name: {value, radius}}, the largest over the heads",
+    "certificate": "what the norms and the margin certify about the error, a dict (minitf.capacity.Certificate)",
     "attention_top": "[position, mean attention] of the ten strongest, and of as many as were found; mlp: flip rates",
     "residual": "||x - P(x - g)||, g the gradient of the mean training loss: how far from stationary training ended",
     "seed": "of the run",
@@ -142,12 +144,13 @@ def norms(result):
 
 def record_of(result, seconds, X, y, found, **known):
     """The record of a run, its keys those of RECORD: what is known of it and what the training itself says."""
-    weights = result.strength()
+    weights, logits = result.strength(), result.logits(X)
     top = np.argsort(-weights, kind="stable")[:max(10, len(found))]
     return dict.fromkeys(RECORD) | known | {
         "T": result.model.T, "m": len(y), "heads": result.model.H, "radius": result.model.radius, "version": VERSION,
-        "train_accuracy": float((result.predict(X) == y).mean()), "train_loss": float(result.history["loss"][-1]),
+        "train_accuracy": float(((logits > 0) == y).mean()), "train_loss": float(result.history["loss"][-1]),
         "steps": len(result.history["step"]), "seconds": round(seconds, 4), "norms": norms(result),
+        "certificate": certify(result, X, y, k=len(found), logits=logits)._asdict(),
         "residual": result.residual, "attention_top": [[int(t), float(weights[t])] for t in top],
     }
 
