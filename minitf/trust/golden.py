@@ -21,6 +21,7 @@ from minitf.checks import require
 from minitf.config import ModelConfig
 from minitf.losses import logistic
 from minitf.model import attention_of, constraints, forward
+from minitf.norms import l2
 from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
 from minitf.optim import gradient_step, project_params
 from minitf.projections import Ball, Intersection, Simplex
@@ -132,7 +133,7 @@ def agreement(reference, found, *, tol, err_plain=None, exact_zeros=False, dtype
     found, infinite = found.astype(np.float64), np.isinf(reference)
     if not (np.array_equal(found[infinite], reference[infinite]) and np.isfinite(found[~infinite]).all()):
         return math.inf, False
-    error, size = (float(np.linalg.norm(x[~infinite])) for x in (found - np.where(infinite, 0, reference), reference))
+    error, size = (float(l2(x[~infinite], -1)) for x in (found - np.where(infinite, 0, reference), reference))
     if np.dtype(dtype) == np.float64:
         allowed = tol * size
     else:

@@ -39,7 +39,6 @@ heads("attention-no-batch", lead=())
 heads("attention-no-heads", H=0, lead=())
 heads("attention-wide-values", dv=9)
 heads("attention-narrow-values", dv=1)
-CASES.append(Case("attention-broadcast", "attention", "attention", {}, broadcast))
 for scale in 0.0, 0.125, 1.0, 1.5, -0.7:
     heads(f"attention-scale{scale:g}", scale=scale)
 for scale, softcap in (None, 1.5), (None, 30.0), (2.0, 1.5), (-1.5, 2.0), (5.0, 4.0):
@@ -100,6 +99,7 @@ heads("causal-bottom-right-padding", "causal", causal="bottom-right", mask=PADDI
 heads("causal-mask-added", "causal", causal="bottom-right", mask=added(SOME))
 heads("causal-no-heads", "causal", H=0, lead=(), Tq=6, Tk=6, causal=True)
 
+CASES.append(Case("heads-broadcast", "heads", "attention", {}, broadcast))
 heads("grouped", "heads", H=6, G=2)
 heads("grouped-one-key-head", "heads", H=4, G=1)
 heads("grouped-scale", "heads", H=6, G=3, scale=1.5)

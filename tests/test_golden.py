@@ -1,0 +1,427 @@
+"""Golden vectors: the files are what was published, minitf meets them, the rule rejects what it must, and they come out
+the same when they are computed again."""
+import contextlib
+import hashlib
+import io
+import json
+import math
+import re
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minitf import attention_blocked, cli
+from minitf.trust import golden
+from minitf.trust.golden import GROUPS, agreement, check_golden, computed, golden_folder, judge, load_golden
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "data" / "golden"
+CASES = {case.name: case for case in load_golden(FOLDER)}
+ATTENTION = [case for case in CASES.values() if case.op == "attention"]
+MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
+
+
+# the files
+
+def test_the_collection_is_as_large_as_promised_and_no_larger():
+    assert len({(case.op, json.dumps(case.options, sort_keys=True)) for case in CASES.values()}) >= 80
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 3e6
+    assert golden_folder() == FOLDER
+    operators = {"add", "linear", "embed", "softmax", "cap", "layer_norm", "unit_ball", "identity", "relu", "gelu",
+                 "logistic", "mean_bit", "cls_head", "attention", "forward", "Ball", "Simplex", "Intersection",
+                 "projected_gradient"}
+    assert {case.op for case in CASES.values()} == operators
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert f"{len(CASES)} cases" in text and f"{len(CASES)} cases" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in operators | {key for entry in MANIFEST["cases"] for key in entry})
+    assert {path.stem for path in FOLDER.glob("*.npz")} == set(CASES)
+
+
+def test_every_array_has_its_place_and_its_source():
+    for case in CASES.values():
+        arrays = [name for group in GROUPS for name in getattr(case, group)]
+        assert len(arrays) == len(set(arrays)) and set(case.sources) == set(case.expected), case.name
+        assert set(case.sources.values()) == {"mpmath"} and set(case.err_plain["float32"]) == set(case.expected)
+        if case.family not in ("projections", "training"):
+            assert case.cotangents and case.gradients, case.name
+        if case.op == "attention":
+            assert list(case.arguments)[:3] == ["q", "k", "v"] and list(case.saved) == ["A", "lse"]
+            assert list(case.gradients) == ["dq", "dk", "dv"]
+
+
+def test_no_reference_is_constant_or_negligible_but_for_conventions():
+    for case in CASES.values():
+        assert not any(np.isnan(x).any() for x in case.expected.values())
+        for name, x in (case.outputs | case.gradients).items():
+            free = x[x != 0] if name in case.exact_zeros else x.ravel()
+            if free.size:
+                assert np.linalg.norm(free) > 1e-5 * math.sqrt(free.size), (case.name, name)
+                assert free.size == 1 or np.ptp(free) > 1e-3 * np.abs(free).max(), (case.name, name)
+
+
+def test_the_format_is_read_without_numpy_as_its_page_says():
+    """A member is 10 bytes, a header of the length in bytes 8 and 9, and the entries: shapes are in the manifest."""
+    sizes = {"<f8": ("d", 8), "|b1": ("?", 1), "|u1": ("B", 1), "<i8": ("q", 8)}
+    for entry in MANIFEST["cases"]:
+        with zipfile.ZipFile(FOLDER / entry["file"]) as archive:
+            assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+            members = {name[:-4]: archive.read(name) for name in archive.namelist()}
+        assert list(members) == [name for group in GROUPS for name in entry[group]] == list(entry["shapes"])
+        for name, content in members.items():
+            (letter, size), shape = sizes[entry["dtypes"][name]], entry["shapes"][name]
+            start = 10 + struct.unpack("<H", content[8:10])[0]
+            assert content[:8] == b"\x93NUMPY\x01\x00" and len(content) == start + size * math.prod(shape)
+            case = CASES[entry["name"]]
+            x = next(getattr(case, group)[name] for group in GROUPS if name in getattr(case, group))
+            assert list(struct.unpack(f"<{math.prod(shape)}{letter}", content[start:])) == x.ravel().tolist()
+
+
+def test_the_manifest_is_strict_json_and_checked_by_sha256sum():
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+    content = (FOLDER / "manifest.json").read_bytes()
+    json.loads(content, parse_constant=refuse)
+    published = (FOLDER / "manifest.json.sha256").read_text()
+    assert published == f"{hashlib.sha256(content).hexdigest()}  manifest.json\n"
+
+
+# damage
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copytree(FOLDER, tmp_path / "golden"))
+
+
+def edit_manifest(copy, change, publish=False):
+    path = copy / "manifest.json"
+    content = json.loads(path.read_bytes())
+    change(content)
+    path.write_text(json.dumps(content))
+    if publish:
+        path.with_name("manifest.json.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+DAMAGE = {
+    "flip": ("gelu.npz", lambda path: path.write_bytes(path.read_bytes()[:-300] + b"!" + path.read_bytes()[-299:])),
+    "truncate": ("gelu.npz", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+    "empty": ("gelu.npz", lambda path: path.write_bytes(b"")),
+    "other": ("gelu.npz", lambda path: shutil.copy(path.with_name("relu.npz"), path)),
+    "delete": ("gelu.npz", lambda path: path.unlink()),
+    "tol": ("manifest.json", lambda path: edit_manifest(path.parent, lambda m: m["cases"][0].update(tol=1.0))),
+    "newline": ("manifest.json", lambda path: path.write_bytes(path.read_bytes() + b"\n")),
+    "no-manifest": ("manifest.json", lambda path: path.unlink()),
+    "no-hash": ("manifest.json.sha256", lambda path: path.unlink()),
+    "empty-hash": ("manifest.json", lambda path: path.with_name("manifest.json.sha256").write_bytes(b"")),
+    "binary-hash": ("manifest.json", lambda path: path.with_name("manifest.json.sha256").write_bytes(b"\xff\xfe")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_and_refused(copy, damage, monkeypatch, capsys):
+    name, spoil = DAMAGE[damage]
+    spoil(copy / name)
+    with pytest.raises((ValueError, OSError)) as error:
+        load_golden(copy)
+    assert name in str(error.value) and "\n" not in str(error.value)
+    monkeypatch.setattr(golden, "golden_folder", lambda: copy)
+    with pytest.raises(SystemExit) as end:
+        cli.commands.main(["check", "golden"])
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "") and err.count("\n") == 1 and name in err
+
+
+def test_only_what_is_asked_for_is_read(copy):
+    DAMAGE["delete"][1](copy / "gelu.npz")
+    assert [case.name for case in load_golden(copy, ["relu", "add"])] == ["relu", "add"]
+    with pytest.raises(ValueError, match="names: expected names of cases in .*manifest.json, got 'nothing'"):
+        load_golden(copy, ["nothing"])
+
+
+def test_an_unknown_format_and_a_missing_folder_are_refused(copy, monkeypatch):
+    edit_manifest(copy, lambda m: m.update(format=2), publish=True)
+    with pytest.raises(ValueError, match="manifest.json: format: expected 1, got 2"):
+        load_golden(copy)
+    monkeypatch.setattr(golden, "__file__", str(copy / "a" / "b" / "golden.py"))
+    with pytest.raises(FileNotFoundError, match="the golden vectors are not installed"):
+        golden_folder()
+
+
+# the rule
+
+REFERENCE = np.array([3.0, 0.0, -4.0])
+
+
+@pytest.mark.parametrize("found, agrees", [
+    ([3.0, 0.0, -4.0], True), ([3.0, 0.0, -4.0 + 4e-12], True), ([3.0, 0.0, -4.0 + 6e-12], False),
+    ([3.0, 1e-30, -4.0], False), ([3.0, -0.0, -4.0], True), ([3.0, math.nan, -4.0], False),
+    ([3.0, 0.0, math.inf], False), ([[3.0, 0.0, -4.0]], False), ([3.0, 0.0], False), (None, False), ("3", False),
+    ([3.0, 0.0, -4.0 + 0j], False),
+])
+def test_agreement_in_float64(found, agrees):
+    error, verdict = agreement(REFERENCE, found, tol=1e-12, exact_zeros=True)
+    assert verdict is agrees and (agrees <= (error <= 1e-12))
+
+
+def test_agreement_returns_the_relative_error():
+    assert agreement(REFERENCE, REFERENCE + [0, 0.5, 0], tol=0.1) == (0.1, True)
+    assert agreement(REFERENCE, REFERENCE + [0, 0.5, 0], tol=0.0999) == (0.1, False)
+    assert agreement(REFERENCE, [3.0, math.nan, -4.0], tol=1.0) == (math.inf, False)
+
+
+def test_agreement_of_infinite_entries_and_of_zeros():
+    lse = np.array([-math.inf, 5.0])
+    assert agreement(lse, [-math.inf, 5.0], tol=1e-12) == (0.0, True)
+    assert agreement(lse, [-math.inf, 5.0001], tol=1e-6) == (pytest.approx(2e-5), False)
+    for wrong in ([math.inf, 5.0], [-1e9, 5.0], [math.nan, 5.0], [-math.inf, -math.inf]):
+        assert not agreement(lse, wrong, tol=1.0)[1]
+    assert agreement(np.zeros(2), np.zeros(2), tol=1e-12) == (0.0, True)
+    assert agreement(np.zeros(2), [0, 1e-300], tol=1e-12) == (math.inf, False)
+    assert agreement(np.zeros((2, 0)), np.zeros((2, 0)), tol=1e-12) == (0.0, True)
+
+
+@pytest.mark.parametrize("dtype, eps", [(np.float32, 2.0**-23), (np.float16, 2.0**-10)])
+def test_agreement_in_lower_precision(dtype, eps):
+    limit = 2 * 1e-3 + 4 * eps * 5
+    for factor, agrees in (0.99, True), (1.01, False):
+        found = REFERENCE + [0, factor * limit, 0]
+        assert agreement(REFERENCE, found, tol=1e-12, err_plain=1e-3, dtype=dtype)[1] is agrees
+        assert agreement(REFERENCE, found, tol=1e-12, err_plain=1e-3, dtype=dtype, exact_zeros=True)[1] is False
+    with pytest.raises(ValueError, match="err_plain: expected the error of the plain formula in float"):
+        agreement(REFERENCE, REFERENCE, tol=1e-12, dtype=dtype)
+
+
+# minitf against the values
+
+def test_minitf_agrees_with_every_case():
+    rows = list(check_golden())
+    assert len(rows) == len(CASES) and [row for row in rows if not row["agrees"]] == []
+    assert max(row["ratio"] for row in rows) < 0.2
+
+
+def single(x):
+    return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+def test_minitf_agrees_in_float32():
+    for case in CASES.values():
+        found = computed(case._replace(arguments={name: single(x) for name, x in case.arguments.items()},
+                                       cotangents={name: single(x) for name, x in case.cotangents.items()}))
+        for name, reference in case.expected.items():
+            plain, zeros = case.err_plain["float32"][name], name in case.exact_zeros
+            assert agreement(reference, found[name], tol=case.tol, err_plain=plain, exact_zeros=zeros,
+                             dtype=np.float32)[1], (case.name, name)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_attention_in_blocks_agrees(block):
+    for case in ATTENTION:
+        q, k, v, *mask = case.arguments.values()
+        out, pullback = attention_blocked(q, k, v, mask=mask[0] if mask else None, block=block, **case.options)
+        found = dict(zip(("out", "dq", "dk", "dv"), (out, *pullback(case.cotangents["dout"]))))
+        assert judge(case._replace(saved={}), found)["agrees"], case.name
+
+
+def single_inside(case):
+    found = computed(case._replace(arguments={name: single(x) for name, x in case.arguments.items()}))
+    return found | {"dv": found["dv"].astype(np.float64)}
+
+
+FAULTS = {
+    "arguments in float32": single_inside,
+    "NaN": lambda case: computed(case) | {"dk": np.full_like(case.gradients["dk"], np.nan)},
+    "zeros": lambda case: {name: np.zeros_like(x) for name, x in case.expected.items()},
+    "twice the tolerance": lambda case: computed(case) | {"out": case.outputs["out"] * (1 + 2 * case.tol)},
+    "a gradient missing": lambda case: {name: x for name, x in computed(case).items() if name != "dq"},
+    "no scale": lambda case: computed(case._replace(options=case.options | {"scale": 1.1})),
+    "softcap forgotten": lambda case: computed(case._replace(options=case.options | {"softcap": None})),
+    "causal forgotten": lambda case: computed(case._replace(options=case.options | {"causal": False})),
+    "heads permuted": lambda case: computed(case._replace(arguments=case.arguments | {
+        "k": case.arguments["k"][..., ::-1, :, :]})),
+    "mask forgotten": lambda case: computed(case._replace(arguments={
+        name: x for name, x in case.arguments.items() if name != "mask"})),
+    "mask of the forward alone": lambda case: FAULTS["mask forgotten"](case) | {
+        name: computed(case)[name] for name in ("out", "A", "lse")},
+}
+
+
+def touched(fault, case):
+    """Whether a fault matters to a case."""
+    needs = {"softcap forgotten": "softcap" in case.options, "causal forgotten": "causal" in case.options and case.arguments["q"].shape[-2] > 1,
+             "no scale": case.family == "attention" and case.options.get("scale") != 0,
+             "mask forgotten": "mask" in case.arguments, "mask of the forward alone": "mask" in case.arguments,
+             "heads permuted": case.family == "heads" and case.arguments["k"].shape[-3] > 1}
+    zero = all(not x.any() for x in (case.outputs | case.gradients).values())
+    return needs.get(fault, case.family in ("attention", "masks")) and not zero
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_kernel_disagrees_in_every_case_that_it_touches(fault):
+    cases = [case for case in ATTENTION if touched(fault, case)]
+    assert len(cases) >= 5
+    for case in cases:
+        assert not judge(case, FAULTS[fault](case))["agrees"], case.name
+
+
+def test_check_golden_prints_a_table_or_json_and_fails_on_a_disagreement(capsys, monkeypatch):
+    def run(*words):
+        with pytest.raises(SystemExit) as end:
+            cli.commands.main(["check", "golden", *words])
+        return end.value.code or 0, capsys.readouterr().out
+
+    code, out = run()
+    assert code == 0 and out.endswith(f"{len(CASES)} of {len(CASES)} cases agree with their golden values\n")
+    assert re.search(r"^causal +20 +\d", out, re.M) and "DISAGREES" not in out
+    few = [CASES[name] for name in ("add", "mask-empty", "project-l1", "project-l2")]
+    monkeypatch.setattr(golden, "load_golden", lambda folder: few)
+    code, out = run("--json")
+    record = json.loads(out)
+    assert code == 0 and record["failed"] == [] and len(record["cases"]) == 4
+    monkeypatch.setattr(golden, "computed", lambda case: computed(case) | ({"p": None} if case.op == "Ball" else {}))
+    code, out = run()
+    assert code == 1 and re.search(r"^projections +2 +inf  DISAGREES$", out, re.M)
+    assert re.search(r"^project-l1: p is off by inf, tolerance 1e-12$", out, re.M)
+    assert json.loads(run("--json")[1])["failed"] == ["project-l1", "project-l2"]
+    almost = few[1].outputs["out"] + 1e-30
+    monkeypatch.setattr(golden, "computed", lambda case: computed(case) | (
+        {"out": almost} if case.name == "mask-empty" else {}))
+    code, out = run()
+    assert code == 1 and re.search(r"^mask-empty: out is not exactly zero where it must be$", out, re.M)
+
+
+# the same again
+
+SAMPLE = ["linear", "embed", "softmax-inf", "layer_norm-no-eps", "logistic-large", "cls_head-far", "attention",
+          "mask-added-empty", "mask-no-keys", "causal-softcap", "race-causal", "tf-head",
+          "mlp-layers", "project-linf1", "project-nuclear-ties", "project-simplex-rows"]
+
+
+def regenerate():
+    pytest.importorskip("mpmath")
+    from minitf.trust import regenerate
+    return regenerate
+
+
+def test_values_come_out_the_same_again():
+    assert [found for found in regenerate().differences(FOLDER, SAMPLE) if found[1]] == []
+
+
+@pytest.mark.slow
+def test_all_values_come_out_the_same_again():
+    found = list(regenerate().differences(FOLDER))
+    assert [name for name, _ in found] == list(CASES) and [entry for entry in found if entry[1]] == []
+
+
+def test_another_bit_is_found_and_named(tmp_path):
+    """One bit of one gradient, one tolerance: published afresh, so that only the computation can tell."""
+    make, names = regenerate(), ["add", "relu"]
+    list(make.write_golden(tmp_path, [case for case in make.CASES if case.name in names]))
+    assert [found for found in make.differences(tmp_path) if found[1]] == []
+    assert (tmp_path / "relu.npz").read_bytes() == (FOLDER / "relu.npz").read_bytes()
+    case, = load_golden(tmp_path, ["relu"])
+    dx = case.gradients["dx"].copy()
+    dx[1, 1, 1] = np.nextafter(dx[1, 1, 1], 9)
+    content = make.archive(case._replace(gradients={"dx": dx}))
+    (tmp_path / "relu.npz").write_bytes(content)
+
+    def change(manifest):
+        manifest["cases"][0]["tol"] = 2e-12
+        manifest["cases"][1]["sha256"] = hashlib.sha256(content).hexdigest()
+
+    edit_manifest(tmp_path, change, publish=True)
+    assert dict(make.differences(tmp_path)) == {"add": ["tol"], "relu": ["dx"]}
+
+
+def test_arguments_are_never_drawn_again(tmp_path):
+    make = regenerate()
+    cases = [case for case in make.CASES if case.name in ("add", "relu")]
+    list(make.write_golden(tmp_path, cases[:1]))
+    list(make.write_golden(tmp_path, [cases[0]._replace(make=lambda rng: pytest.fail("drawn again")), cases[1]]))
+    assert [case.name for case in load_golden(tmp_path)] == ["add", "relu"]
+    assert (tmp_path / "add.npz").read_bytes() == (FOLDER / "add.npz").read_bytes()
+
+
+# the twin that computes them: its derivatives are those of its own forward, its rounding is correct
+
+@pytest.mark.parametrize("name", ["gelu", "cap", "logistic", "layer_norm", "cls_head", "grouped-everything",
+                                  "tf-scalar-norm", "gpt", "network-heads"])
+def test_derivatives_of_the_twin_against_differences_in_200_digits(name):
+    make, case = regenerate(), CASES[name]
+    import mpmath
+
+    from minitf.trust.exact import Var, lift
+    from minitf.trust.exact_models import OPS
+    rng = np.random.default_rng(5)
+    direction = {key[1:]: rng.standard_normal(g.shape) for key, g in case.gradients.items()}
+    with mpmath.workdps(200):
+        step, slopes = mpmath.mpf(10) ** -60, []
+        for sign in 1, -1:
+            a = {key: Var(lift(x) + sign * step * lift(direction[key])) if key in direction else x
+                 for key, x in case.arguments.items()}
+            y, = OPS[case.op](a, **case.options).outputs.values()
+            dy, = case.cotangents.values()
+            slopes.append((y.value * lift(dy)).sum() * sign)
+        groups, _ = make.exact_groups(case.op, case.options, case.arguments, case.cotangents)
+        found = sum(np.sum(g * lift(direction[key[1:]])) for key, g in groups["gradients"].items())
+        assert abs(sum(slopes) / (2 * step) - found) < 1e-90 * abs(found)
+
+
+def test_rounding_is_to_the_nearest_even_also_below_the_normal_range():
+    pytest.importorskip("mpmath")
+    from mpmath import mpf, workdps
+
+    from minitf.trust.exact import nearest
+    tiny, one = 2.0**-1074, mpf(1)
+    with workdps(400):
+        exact = [one + mpf(2) ** -53, one + mpf(2) ** -53 + mpf(2) ** -900, one + 3 * mpf(2) ** -53, mpf(2) ** -1075,
+                 mpf(2) ** -1075 + mpf(2) ** -1300, 3 * mpf(2) ** -1075, -mpf(2) ** -1076, mpf("-inf"), mpf(2) ** 1000]
+        found = nearest(np.array(exact, object)).tolist()
+    assert found == [1.0, 1 + 2.0**-52, 1 + 2.0**-51, 0.0, tiny, 2 * tiny, 0.0, -math.inf, 2.0**1000]
+    assert math.copysign(1, found[6]) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.op == "Ball"])
+def test_stored_projections_are_optimal(name):
+    """<x - p, u - p> <= 0 for every u of the ball: the certificate of `Ball`, up to the rounding of p."""
+    case = CASES[name]
+    ball, x, p = golden.Ball(**case.options), case.arguments["x"], case.outputs["p"]
+    assert ball.contains(p).all() and np.all(ball.gap(x, p) <= 1e-14 * np.linalg.norm(x) ** 2)
+    assert "inside" not in name or np.array_equal(x, p)
+    assert "inside" in name or not np.allclose(x, p)
+
+
+# the script of the README
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCRIPT, = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.S) if "manifest.json" in code]
+
+
+def run_script(code, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    return printed.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("dtype", ["np.float64", "np.float32"])
+def test_the_script_of_the_readme_needs_numpy_alone_and_agrees(dtype, monkeypatch):
+    assert len(SCRIPT.splitlines()) <= 25
+    assert set(re.findall(r"^import (\w+)|^from (\w+)", SCRIPT, flags=re.M)) == {("json", ""), ("numpy", "")}
+    lines = run_script(SCRIPT.replace('"data/golden", np.float64', f'"data/golden", {dtype}'), monkeypatch)
+    assert len(lines) >= 100 and all(line.endswith(" agrees") for line in lines)
+
+
+@pytest.mark.parametrize("right, wrong, share", [
+    ("scale * (q @", "(q @", 0.5), ("dS = scale * A", "dS = A", 0.2), ("(A * dA).sum(axis=-1, keepdims=True)", "0", 0.3),
+    ("return A @ v,", "return np.nan * A @ v,", 0.2), ("return A @ v,", "return (A @ v)[0],", 0.2),
+    ("return A @ v,", "return 0 * (A @ v),", 0.2), ("np.where(mask, S, -np.inf)", "np.where(mask, S, -20)", 0.2),
+    ("return A @ v,", "return (A @ v).astype(np.float32),", 0.2), ("dS @ k", "dS @ k + 1e-11", 0.2),
+])
+def test_the_script_of_the_readme_reports_a_wrong_kernel(right, wrong, share, monkeypatch):
+    assert right in SCRIPT
+    lines = run_script(SCRIPT.replace(right, wrong), monkeypatch)
+    assert sum(line.endswith(" DISAGREES") for line in lines) >= share * len(lines)
