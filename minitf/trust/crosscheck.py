@@ -1,0 +1,191 @@
+"""Judge attention of another framework: values and gradients against minitf, over golden vectors and random cases.
+
+    for row in table(verdicts(PEERS["torch"], questions(seed=0))):
+        print(row["peer"], row["family"], row["dtype"], row["worst"], row["verdict"])
+
+A case agrees by the published rule (`golden.agreement`), differs by a convention if the peer meets what minitf computes
+under that convention (`conventions`), and DISAGREES otherwise.
+"""
+import math
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from minitf.config import ModelConfig
+from minitf.trust.conventions import OPTIONS, attention_values, largest_score, model_values, plain, zeros
+from minitf.trust.fuzz import attention_cases, model_cases
+from minitf.trust.golden import agreement, load_golden
+
+RUNS = 8
+AGREES, DISAGREES, UNASKED = "agree", "DISAGREES", "not expressible"
+
+
+class Question(NamedTuple):
+    """A case for the peers of one kind: "attention", "block" or "encoder".
+
+    expected   {name: array}, float64          err_plain   {name: l2 error of the plain formula in float32}
+    zeros      {name: boolean array}, entries that must be 0          has   the names of its options
+    """
+    name: str
+    family: str
+    kind: str
+    arguments: dict
+    options: dict
+    expected: dict
+    err_plain: dict
+    tol: float
+    zeros: dict
+    has: tuple
+
+
+class Verdict(NamedTuple):
+    """What came of a question. ratio: error / allowed error of the worst array; why: its name, or what was raised."""
+    peer: str
+    question: Question
+    dtype: str
+    verdict: str
+    ratio: float = 0.0
+    why: str = ""
+
+
+def questions(seed, count=300, shapes=None, golden=True):
+    """The golden cases that peers can be asked, and random ones: `count` of attention, a tenth as many of models."""
+    for case in load_golden() if golden else ():
+        if case.op == "attention":
+            arguments = {name: x for name, x in (case.arguments | case.cotangents).items() if name != "mask"}
+            options = {"mask": case.arguments.get("mask"), "causal": False, "scale": None, "softcap": None} | case.options
+            yield question(case.name, "attention", arguments, options, case)
+        elif case.op == "forward" and case.options.get("block") == "gpt":
+            arguments = {name: x for name, x in (case.arguments | case.cotangents).items() if name != "X"}
+            options = {"model": ModelConfig(**case.options), "X": case.arguments["X"]}
+            yield question(case.name, kind_of(options["model"]), arguments, options, case)
+    for i, (arguments, options) in enumerate(attention_cases(seed, count, shapes)):
+        yield question(f"fuzz {i}", "attention", arguments, options)
+    for i, (arguments, options) in enumerate(model_cases(seed, count // 10)):
+        yield question(f"fuzz model {i}", kind_of(options["model"]), arguments, options)
+
+
+def question(name, kind, arguments, options, case=None):
+    """A Question; what is expected, if not a golden case says it, comes from minitf in float64."""
+    attends = kind == "attention"
+    values = attention_values if attends else model_values
+    has = tuple(name for name, test in OPTIONS.items() if test(arguments, options)) if attends else ()
+    if case is None:
+        expected = values(arguments, options)
+        finite = {name: np.nan_to_num(x) for name, x in arguments.items()}
+        err_plain = errors(plain if attends else model_values, finite, options, expected, np.float32)
+        tol = 1e-12 + 16 * 2.0**-53 * (largest_score(arguments, options) if attends else 0)
+    else:
+        expected, err_plain, tol = case.outputs | case.gradients, case.err_plain["float32"], case.tol
+    family = "golden vectors" if case else family_of(has) if attends else "random weights"
+    return Question(name, family, kind, arguments, options, expected, err_plain, tol,
+                    zeros(arguments, options) if attends else {}, has)
+
+
+def kind_of(model):
+    """Whether a block of this gpt is nn.TransformerEncoderLayer, or nn.MultiheadAttention and no more."""
+    return "encoder" if model.d_ff else "block"
+
+
+def family_of(has):
+    """The one family that a case of attention with these options is counted in."""
+    if "empty rows" in has:
+        return "empty rows, additive mask" if "additive mask" in has else "empty rows"
+    for name in "NaN in masked v", "scale <= 0", "large logits", "additive mask", "padding", "boolean mask":
+        if name in has:
+            return name
+    return "causal" if {"top-left", "bottom-right"} & set(has) else "no mask"
+
+
+def cast(arguments, dtype):
+    """The arguments in a precision."""
+    return {name: x.astype(dtype) for name, x in arguments.items()}
+
+
+def errors(formula, arguments, options, expected, dtype):
+    """l2 errors {name: error} of a formula in a precision, over entries that are finite: the worst of RUNS, as one may
+    be lucky; all but the first are given arguments that differ by half a unit in their last place."""
+    rng, worst = np.random.default_rng(0), dict.fromkeys(expected, 0.0)
+    for run in range(RUNS):
+        half = np.finfo(dtype).eps / 2 * bool(run)
+        found = formula({name: (x * (1 + half * rng.uniform(-1, 1, x.shape))).astype(dtype)
+                         for name, x in arguments.items()}, options)
+        for name, x in expected.items():
+            worst[name] = max(worst[name], float(np.linalg.norm(np.nan_to_num(found[name] - x))))
+    return worst
+
+
+def verdicts(peers, asked):
+    """Yield the Verdict of every peer on every question of its kind, in float64 and in float32."""
+    for q in asked:
+        for peer in peers:
+            if peer.kind == q.kind:
+                for dtype in np.float64, np.float32:
+                    yield ask(peer, q, dtype)
+
+
+def ask(peer, q, dtype):
+    """The Verdict of one peer on one question in one precision."""
+    lacks = [name for name in peer.lacks if name in q.has]
+    name = np.dtype(dtype).name
+    if lacks:
+        return Verdict(peer.name, q, name, UNASKED, why=lacks[0])
+    try:
+        found = peer.run(cast(q.arguments, dtype), q.options)
+    except Exception as error:          # whatever foreign code may raise is an answer too
+        return Verdict(peer.name, q, name, DISAGREES, math.inf, f"{type(error).__name__}: {error}")
+    exact = dict.fromkeys(q.expected, q.tol)
+    allowed = exact if dtype == np.float64 else lower(q.expected, q.err_plain, dtype)
+    agrees, *worst = compare(q.expected, found, allowed, q.zeros)
+    if agrees:
+        return Verdict(peer.name, q, name, AGREES, *worst)
+    for convention, (predict, formula) in peer.conventions.items():
+        expected = predict(q.arguments, q.options)
+        if expected is not None:
+            rule = peer.precision or dtype
+            least = exact if rule == np.float64 else lower(expected, q.err_plain, rule)
+            err = errors(formula, q.arguments, q.options, expected, rule)
+            allowed = {name: max(error, least[name]) for name, error in lower(expected, err, rule).items()}
+            agrees, *met = compare(expected, found, allowed)
+            if agrees:
+                return Verdict(peer.name, q, name, convention, *met)
+    return Verdict(peer.name, q, name, DISAGREES, *worst)
+
+
+def lower(expected, err, dtype):
+    """The relative errors {name: error} that the published rule allows a precision in which a formula has these."""
+    sizes = {name: float(np.linalg.norm(np.nan_to_num(x))) or 1.0 for name, x in expected.items()}
+    return {name: 2 * err[name] / size + 4 * float(np.finfo(dtype).eps) for name, size in sizes.items()}
+
+
+def compare(expected, found, allowed, zeros={}):
+    """Do all arrays agree? Then error / allowed error of the worst one, and its name. A NaN must be met by a NaN."""
+    results = []
+    for name, reference in expected.items():
+        x, nan = np.asarray(found.get(name)), np.isnan(reference)
+        if x.shape != reference.shape or not np.array_equal(np.isnan(x), nan):
+            return False, math.inf, name
+        error, agrees = agreement(np.where(nan, 0, reference), np.where(nan, 0, x), tol=allowed[name])
+        if name in zeros and x[zeros[name]].any():
+            error, agrees = math.inf, False
+        results.append((agrees, -error / allowed[name], name))
+    agrees, ratio, worst = min(results)
+    return agrees, -ratio, worst
+
+
+def table(found):
+    """Sum Verdicts up, a dict for every peer, family and precision: how many cases, the worst, which verdicts."""
+    groups = {}
+    for v in found:
+        if v.verdict != UNASKED:
+            groups.setdefault((v.peer, v.question.family, v.dtype), []).append(v)
+    return [{"peer": peer, "family": family, "dtype": dtype, "cases": len(vs), "worst": max(v.ratio for v in vs),
+             "verdicts": tally(v.verdict for v in vs),
+             "disagree": [f"{v.question.name}: {v.why}" for v in vs if v.verdict == DISAGREES]}
+            for (peer, family, dtype), vs in groups.items()]
+
+
+def tally(names):
+    """{name: how often it came}"""
+    return dict(Counter(names).most_common())
