@@ -16,6 +16,7 @@ import numpy as np
 from minitf.checks import require
 from minitf.losses import sigmoid
 from minitf.ops import softmax
+from minitf.packed import LONG, Packed
 from minitf.projections import Ball
 
 STAGES = 8              # the radius grows in this many equal steps; the first half of them are mirror steps
@@ -80,7 +81,7 @@ def direction(a, gradient, allowed, mirror):
 
 def attend(q, X):
     """Attention a (n, T) of heads q, the [CLS] key of score 0 left out, and the mean of the bits r (n, m)."""
-    scores = np.pad(q.astype(X.dtype), ((0, 0), (1, 0)))
+    scores = np.pad(q.astype(np.float32), ((0, 0), (1, 0)))
     a = softmax(scores)[0][:, 1:]
     return a, (a @ X.T).astype(np.float64)
 
@@ -88,7 +89,7 @@ def attend(q, X):
 def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS, mirror=True):
     """Yield the n candidate heads after every step of a descent from q (n, T), the readout refitted at every step.
 
-    X (m, T) float32 bits, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every
+    X (m, T) bits, float32 or Packed, y (m,), sign (n,) of w, allowed (n, T): the positions that candidate i may move. Every
     iterate lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64: rounded to float32 it could leave.
     """
     n = len(q)
@@ -100,7 +101,7 @@ def descend(X, y, q, sign, model, allowed=True, first=1, steps=STEPS, mirror=Tru
         step = np.ones((n, 1))
         for _ in range(steps):
             residual = (sigmoid(w[:, None] * r + c[:, None]) - y) * (sign / y.size)[:, None]
-            d = direction(a, residual.astype(X.dtype) @ X, allowed, mirror and stage <= STAGES // 2)
+            d = direction(a, residual.astype(np.float32) @ X, allowed, mirror and stage <= STAGES // 2)
             q_new = ball.project(q + step * d)
             a_new, r_new = attend(q_new, X)
             w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)
@@ -148,8 +149,8 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
     """
     require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
-    X, y = X.astype(np.float32), y.astype(np.float64)
-
+    X = Packed.of(X) if X.shape[1] >= LONG else X.astype(np.float32)
+    y = y.astype(np.float64)
     left = np.inf if steps is None else steps
 
     def run(candidates):

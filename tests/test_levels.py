@@ -7,7 +7,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "minitf"
 LEVEL = {
     "checks": 0,
-    "params": 1, "norms": 1, "tasks": 1,
+    "params": 1, "norms": 1, "tasks": 1, "packed": 1,
     "thresholds": 2, "identify": 2, "covering": 2, "codes": 2,
     "projections": 3, "ops": 3, "optim": 3, "budgets": 3, "bounds": 3,
     "losses": 4, "attention": 4, "classes": 4, "yardsticks": 4,
