@@ -28,7 +28,8 @@ class Commands(click.Group):
         except OSError as error:                # such as a full disk under stdout
             code, text = 2, f"Error: {error}"
         except (KeyboardInterrupt, click.Abort) as error:
-            code, text = 130, f"interrupted: {error}" if str(error) else "interrupted: nothing was written"
+            said = error.__cause__ or error         # click raises Abort from the KeyboardInterrupt
+            code, text = 130, f"interrupted: {str(said) or 'nothing was written'}"
         click.echo(" ".join(text.split()), err=True)
         sys.exit(code)
 

@@ -89,6 +89,8 @@ def progress(out):
         yield report
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{report.new} finished runs are kept in {out}, the same command goes on") from None
+    except RuntimeError as error:
+        raise click.ClickException(f"{error}; {report.new} finished runs are kept in {out}") from None
     finally:
         report.end()
 

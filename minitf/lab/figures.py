@@ -1,4 +1,5 @@
 """Figures: one function a picture, records and arrays in, a file out. Needs matplotlib, imported where it is used."""
+import math
 import os
 
 import numpy as np
@@ -69,6 +70,20 @@ def construction(record, attention, readout, path):
     title = f"{record['description']}: error {record['measured']:.3g}, promised {record['promised']:.3g}"
     figure.suptitle(title, x=0.01, ha="left")
     save(figure, path)
+
+
+def plain_log(ax, name):
+    """A logarithmic axis with whole numbers at its ticks."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    getattr(ax, f"set_{name}scale")("log")
+    axis = getattr(ax, f"{name}axis")
+    low, high = axis.get_view_interval()
+    subs = next(subs for most, subs in ((5, (1, 1.5, 2, 3, 4, 6, 8)), (30, (1, 2, 5)), (1000, (1, 3)), (math.inf, (1,)))
+                if high <= most * low)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure, path):

@@ -10,13 +10,14 @@ from collections import Counter
 
 from minitf.checks import integer, require
 from minitf.lab.journal import Journal
+from minitf.lab.runs import LARGEST
 from minitf.lab.trials import check_job, identity, yardstick
 from minitf.lab.workers import crew
 
 CAP = 4096              # the most examples that an adaptive design asks for
 PILOT = 5               # trials a sample size while it looks for the transition
 LOWEST = -4             # it does not go below m*/2, where most sets are ambiguous and those left are odd ones
-SLOW = ("adam",)        # methods that may need many times m*
+STARTS = {"adam": (8, 4)}       # (first, stride) of the adaptive design: 4 m*, then twice or half that
 COUNTS = ("ambiguous", "timeouts", "redrawn")
 
 
@@ -25,10 +26,10 @@ def fixed(sizes, reps):
     yield dict.fromkeys(sizes, reps)
 
 
-def adaptive(base, reps, stride, cap=CAP):
+def adaptive(base, reps, cap=CAP, first=0, stride=2):
     """Yield rounds {m: trials} and be sent the shares of success {m: share}, on the sizes base 2^(j/4) up to the cap.
 
-    A few trials a size first: from the base up in strides until all of them succeed, and down until at most half do.
+    A few trials a size: from j = first up in strides until all of them succeed, and down until at most half do.
     Then all reps at the sizes between, in half strides, and beyond while the largest has a share below 0.95 and the
     smallest one above 0.5. If nothing ever succeeded up to the cap, there is no transition to look at.
     """
@@ -45,8 +46,8 @@ def adaptive(base, reps, stride, cap=CAP):
         answer = yield {size(j): n for j in points}
         share.update({j: answer[size(j)] for j in points})
 
-    share, low, high = {}, 0, 0
-    yield from ask([0], min(PILOT, reps))
+    share, low, high = {}, first, first
+    yield from ask([first], min(PILOT, reps))
     while higher(high, 1):
         high += stride
         yield from ask([high], min(PILOT, reps))
@@ -104,10 +105,12 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     sizes = None if m == "auto" else sorted({integer("m", size, 1) for size in m})
     require(sizes != [], "m", "auto or at least one sample size", m)
     for t in lengths:
-        check_job(config, t, sizes[-1] if sizes else CAP)
+        check_job(config, t, sizes[-1] if sizes else 1)
 
     def design(t):
-        return fixed(sizes, reps) if sizes else adaptive(yardstick(config, t), reps, 4 if method in SLOW else 2)
+        if sizes:
+            return fixed(sizes, reps)
+        return adaptive(yardstick(config, t), reps, min(CAP, LARGEST // t), *STARTS.get(method, ()))
 
     with crew(jobs, dask, executor) as workers, contextlib.closing(Journal(path, config)) as journal:
         done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}

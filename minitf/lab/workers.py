@@ -25,24 +25,25 @@ class Crew:
         self.executor, self.renew, self.jobs, self.breakdowns = executor, renew, {}, 0
 
     def submit(self, job):
-        self.jobs[self.executor.submit(trial, job)] = job
+        try:
+            self.jobs[self.executor.submit(trial, job)] = job
+        except BrokenExecutor:
+            self._start_again([job])
 
     def finished(self):
-        """The records of the trials that are done by now; waits for one."""
-        while self.jobs:
-            done, records, lost = wait(self.jobs, return_when=FIRST_COMPLETED).done, [], []
-            for future in done:
-                job = self.jobs.pop(future)
-                if isinstance(future.exception(), BrokenExecutor):
-                    lost.append(job)
-                else:
-                    records.append(future.result())
-            self.breakdowns = 0 if records else self.breakdowns
-            if lost:
-                self._start_again(lost)
-            if records:
-                return records
-        return []
+        """Yield the records of the trials that are done by now; waits for one, or for a loss. Errors: RuntimeError."""
+        done = [(self.jobs.pop(future), future) for future in wait(self.jobs, return_when=FIRST_COMPLETED).done]
+        lost, failure = [job for job, future in done if isinstance(future.exception(), BrokenExecutor)], None
+        if len(lost) < len(done):
+            self.breakdowns = 0
+        if lost:
+            try:
+                self._start_again(lost)             # before new trials are handed out
+            except RuntimeError as error:
+                failure = error
+        yield from (future.result() for job, future in done if job not in lost)
+        if failure is not None:
+            raise failure
 
     def _start_again(self, lost):
         """All that was under way is lost with a broken executor, whether its future says so already or not."""

@@ -1,0 +1,274 @@
+"""plot: invented runs whose truth is known, the table and figure made of them, and what is refused."""
+import csv
+import gzip
+import json
+import math
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from minitf import cli
+from minitf.lab import trials
+
+
+def invent(path, *, task="and", k=3, T=(16, 64, 256), m=None, reps=20, method="pgd", model="paper",
+           middle=lambda T: 10 + 5 * np.log2(T), slope=10, limit=None, seed=0, curve=False, **changes):
+    """Write runs of a logistic truth in log m, nested over m within a seed, and return the path."""
+    base = trials.identity(task, k, method=method, model=model, limit=limit, seed=seed)
+    base["limit"] = limit
+    rng = np.random.default_rng([seed, len(method), k])
+    lines = []
+    for length in T:
+        m_star = trials.yardstick(base, length)
+        sizes = m or sorted({round(middle(length) * 2 ** (j / 4)) for j in range(-4, 7)})
+        for rep in range(reps):
+            luck = rng.logistic()
+            for size in sizes:
+                success = bool(slope * np.log(size / middle(length)) + 0.8 * luck + 0.2 * rng.logistic() > 0)
+                traces = training(rng, success, task, model, curve)
+                lines.append(dict.fromkeys(trials.RECORD) | base | {
+                    "T": length, "m": int(size), "rep": rep, "m_star": m_star, "attempts": 1 + int(rng.poisson(0.1)),
+                    "success": success, "success_any": success or bool(luck + size > 1.2 * middle(length) + 5), "support_exact": success,
+                    "accuracy": 1.0 if success else 0.8, "timeout": False, "train_loss": 0.001, "seconds": 0.1,
+                    "version": "0.1.0"} | traces | changes)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def training(rng, success, task, model, curve):
+    """Traces that rise late and steeply where a run succeeds."""
+    steps = int(rng.integers(600, 900))
+    at = np.array([2 ** j for j in range(12) if 2 ** j < steps] + [steps])
+    rise = 1 / (1 + np.exp(-4 * np.log(at / rng.uniform(80, 250)))) if success else 0.1 * at / at.max()
+    gap = 1 / (1 + np.exp(-3 * np.log(at / rng.uniform(50, 150)))) if success else np.zeros(len(at)) - 0.02
+    loss = np.log(2) * (1 - rise) + 0.001 + (0 if success else -0.4 * at / at.max())
+    states = [{"step": int(s), "accuracy": float(0.5 + r / 2), "loss": float(x),
+               "attention": None if model in (None, "mlp") else float(0.95 * r),
+               **({"fourier_gap": float(g)} if task == "parity" else {})}
+              for s, r, g, x in zip(at, rise, gap, loss)]
+    end = states.pop()
+    fine = np.unique(np.round(2 ** np.arange(0, np.log2(steps), 0.25)).astype(int))
+    noisy = np.interp(fine, at, loss) * np.exp(0.05 * rng.normal(size=len(fine)))
+    return {"snapshots": states, "steps": steps, "attention": end["attention"],
+            "fourier_gap": end.get("fourier_gap"),
+            "curve": [[int(s), float(x)] for s, x in zip(fine, noisy)] if curve else None}
+
+
+@pytest.fixture
+def plot(capsys, tmp_path, monkeypatch):
+    """plot("a.jsonl", "-o", "a.png") -> (exit code, stdout, stderr), in an empty directory; a warning is an error."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+
+    def plot(*words):
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+            warnings.simplefilter("error")
+            cli.commands.main(["plot", *map(str, words)])
+        return end.value.code or 0, *capsys.readouterr()
+
+    return plot
+
+
+@pytest.fixture
+def drawn(plot, monkeypatch):
+    """drawn(file, ...) -> {title: axes} of every panel, and the titles of the blocks."""
+    from minitf.lab import curves
+
+    kept = []
+    monkeypatch.setattr(curves, "save", lambda figure, path: (figure.canvas.draw(), kept.append(figure)))
+
+    def drawn(*files):
+        code, out, err = plot(*files, "-o", "figure.png")
+        assert (code, err) == (0, ""), err
+        blocks = kept[-1].subfigs
+        return [{ax.get_title(): ax for ax in block.axes if ax.axison} for block in blocks], \
+            [block.get_suptitle() for block in blocks]
+
+    return drawn
+
+
+def labels(ax):
+    return set(ax.get_legend_handles_labels()[1])
+
+
+# what it prints and writes
+
+TABLE = r"""and, k = 3, p = 0.7937: pgd on the paper model
+  T  runs  seeds  redrawn  ambiguous  timeouts +m50 \[95 %\] +m90 \[95 %\]  isotonic  any time  m\* +m90/m\* \[95 %\]
+ 16   220     20 +\d+          0         0 +[\d.]+ \[[\d.]+, [\d.]+\] .+ 29 +[\d.]+ \[[\d.]+, [\d.]+\]
+ 64   220 .*
+256   220 .*
+m90 = a \+ b log2 T        a = \S+ \[\S+, \S+\], b = \S+ \[\S+, \S+\], b for each doubling of T, delta AIC \d+\.\d
+m90 = a \+ b \(log2 T\)\^2    a = .*
+m90 = c T\^g               c = \S+ \[\S+, \S+\], g = \S+ \[\S+, \S+\], delta AIC \d+\.\d
+m90 = a \+ b log2 C\(T, 3\)  a = [^A]*
+target m90/m\* at most 2.0, upper end 2.2, at every T to 16384: (met|missed at T = [\d, ]+)
+target upper end of g in c T\^g below 0.2: (met|missed)
+target m90 per doubling of T from 2 to 9: (met|missed)
+
+Written    figure.png
+Written    table.csv
+"""
+
+
+def test_plot_prints_the_table_and_writes_figure_and_csv(plot, tmp_path):
+    path = invent(tmp_path / "a.jsonl")
+    code, out, err = plot(path, "-o", "figure.png", "--csv", "table.csv")
+    assert (code, err) == (0, "") and re.fullmatch(TABLE, out), out
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    assert [row["T"] for row in rows] == ["16", "64", "256"]
+    for row in rows:
+        truth = (10 + 5 * math.log2(float(row["T"]))) * 9 ** 0.1
+        assert float(row["m90_low"]) <= float(row["m90"]) <= float(row["m90_high"])
+        assert float(row["m90"]) == pytest.approx(truth, rel=0.15)
+        assert float(row["ratio"]) == pytest.approx(float(row["m90"]) / int(row["m_star"]))
+
+
+def test_json_is_the_same_in_numbers_and_strict(plot, tmp_path):
+    path = invent(tmp_path / "a.jsonl", m=(10, 13, 16, 20, 25, 40, 50, 64, 80, 100), middle=float)
+    code, out, err = plot(path, "-o", "a.svg", "--json")
+    record = json.loads(out, parse_constant=lambda name: pytest.fail(name))
+    series, = record["series"]
+    assert code == 0 and [row["T"] for row in series["rows"]] == [16, 64, 256]
+    assert series["rows"][2]["m90"] is None and series["growth"]["left_out"] == [256]
+    assert [judge["met"] for judge in series["targets"]][0] in (True, False)
+    assert record["figure"] == "a.svg" and (tmp_path / "a.svg").read_text().startswith("<?xml")
+
+
+def test_beyond_the_m_tried_is_said_so(plot, tmp_path):
+    low = invent(tmp_path / "low.jsonl", T=(16,), m=(10, 12, 14))
+    high = invent(tmp_path / "high.jsonl", T=(16,), m=(100, 120), method="adam", model="gpt")
+    out = plot(low, high, "-o", "a.png", "--csv", "a.csv")[1]
+    assert ">14.0 [>14.0, >14.0]" in out and "<100 [<100, <100]" in out and ">0.48 [>0.48, >0.48]" in out
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["m90"] for row in rows] == ["inf", "0.0"]
+
+
+# what it draws
+
+def test_one_series_is_drawn_by_T(drawn, tmp_path):
+    (panels,), titles = drawn(invent(tmp_path / "a.jsonl"))
+    assert titles == ["AND, k = 3, p = 0.7937: bounded head, PGD"]
+    assert list(panels) == ["Runs that learn", "Samples for 90 % success", "Attention on the support"]
+    assert labels(panels["Runs that learn"]) == {"T = 16", "T = 64", "T = 256"}
+    growth = panels["Samples for 90 % success"]
+    assert {"bounded head, PGD", "information limit m*", "Fano, no learner below",
+            "norm bound: shape only, scaled to the first m90"} <= labels(growth)
+    line = next(line for line in growth.lines if line.get_label() == "information limit m*")
+    assert line.get_xydata().tolist() == [[16, 29], [64, 36], [256, 42]]
+
+
+def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
+    wide = {"m": (32, 64, 128, 256, 512), "slope": 3}
+    others = [("adam", "paper"), ("adam", "gpt"), ("adam", "mlp"), ("l1-logistic", None), ("screening", None)]
+    files = [invent(tmp_path / f"{method}{model}.jsonl", method=method, model=model, T=(16, 64), reps=6, **wide)
+             for method, model in others]
+    (panels,), titles = drawn(invent(tmp_path / "a.jsonl", T=(16, 64, 256, 1024)), *files)
+    assert titles == ["AND, k = 3, p = 0.7937"]
+    assert list(panels) == ["Runs that learn, T = 16", "Runs that learn, T = 64", "Samples for 90 % success",
+                            "Attention on the support, T = 64"]
+    at = panels["Runs that learn, T = 64"]
+    assert {"bounded head, PGD", "same head, Adam", "GPT block, Adam", "MLP, Adam", "l1-logistic regression", "screening",
+            "information limit m*"} == labels(at)
+    bound = next(line for line in panels["Samples for 90 % success"].lines if line.get_label().startswith("norm bound"))
+    assert bound.get_ydata()[0] == pytest.approx(30 * 9 ** 0.1, rel=0.15)           # m90 of the first series
+    looks = {(line.get_color(), line.get_marker()) for line in at.lines if line.get_marker() not in ("", "None", None)}
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 6
+
+
+def test_k_at_one_T_is_drawn_against_k(drawn, tmp_path):
+    files = [invent(tmp_path / f"{k}.jsonl", k=k, T=(256,)) for k in (2, 3, 5)]
+    (panels,), titles = drawn(*files)
+    assert titles == ["AND, T = 256"]
+    growth = panels["Samples for 90 % success"]
+    assert growth.get_xlabel().startswith("k") and {f"bounded head, PGD, k = {k}" for k in (2, 3, 5)} <= labels(growth)
+    line = next(line for line in growth.lines if line.get_label() == "information limit m*")
+    assert line.get_xydata().tolist() == [[2, 27], [3, 42], [5, 74]]
+
+
+def test_parity_shows_plateau_and_gap_of_seeds_at_the_m_where_they_learn(drawn, tmp_path):
+    files = [invent(tmp_path / "and.jsonl", T=(16,)),
+             invent(tmp_path / "parity.jsonl", task="parity", k=2, T=(16, 32), m=(64, 128, 256, 512), reps=8,
+                    method="adam", model="scalar", middle=lambda T: 4 * T, slope=6, curve=True)]
+    (first, second), titles = drawn(*files)
+    assert titles[1] == "Parity, k = 2, p = 0.5: tf-scalar, Adam" and "Samples for 90 % success" not in first
+    where = next(title[len("Plateau and drop "):] for title in second if title.startswith("Plateau"))
+    found = re.fullmatch(r"\(tf-scalar, Adam; T = 32, m = (\d+)\)", where)
+    lines = [json.loads(line) for line in files[1].read_text().splitlines()]
+    chosen = [run for run in lines if run["T"] == 32 and run["m"] == int(found[1])]
+    assert sum(run["success"] for run in chosen) >= 0.9 * len(chosen)
+    loss, gap = second[f"Plateau and drop {where}"], second[f"Hidden progress {where}"]
+    seeds = [line for line in gap.lines if line.get_label().startswith("seed")]
+    assert len(seeds) == 8 and f"New samples {where}" in second
+    run = next(run for run in chosen if run["success"])
+    steps = [state["step"] for state in run["snapshots"]] + [run["steps"]]
+    gaps = [state["fourier_gap"] for state in run["snapshots"]] + [run["fourier_gap"]]
+    assert any(np.array_equal(line.get_xydata(), np.transpose([steps, gaps])) for line in seeds)
+    assert any(np.array_equal(line.get_xydata(), run["curve"]) for line in loss.lines)
+
+
+def test_attention_of_a_run_that_has_ended_keeps_its_last_value():
+    from minitf.lab.traces import over_seeds
+
+    short, long = np.array([[1, 2, 3], [0.1, 0.5, 0.9]]), np.array([[1, 2, 4, 8], [0.0, 0.1, 0.2, 0.3]])
+    steps, quartiles = over_seeds([short, long, long])
+    assert steps.tolist() == [1, 2, 3, 4, 8]
+    assert quartiles[1].tolist() == [0.0, 0.1, 0.1, 0.2, 0.3]
+    assert quartiles[2].tolist() == pytest.approx([0.05, 0.3, 0.5, 0.55, 0.6])
+
+
+@pytest.mark.parametrize("changes", [
+    {"T": (16,), "m": (40,), "reps": 1}, {"middle": lambda T: 1e-3}, {"T": range(3, 20)}, {"k": 1, "T": (1, 2)},
+    {"task": "parity", "method": "exact-search", "model": None, "snapshots": [], "fourier_gap": None,
+     "accuracy": None, "train_loss": None, "steps": None},
+    {"task": "parity", "k": 2, "method": "adam", "model": "scalar", "middle": lambda T: 1e9},
+])
+def test_odd_sweeps_are_drawn_too(plot, tmp_path, changes):
+    code, out, err = plot(invent(tmp_path / "a.jsonl", **{"reps": 3, "T": (16, 64), "m": (20, 40)} | changes),
+                          "-o", "a.pdf", "--csv", "a.csv")
+    assert (code, err) == (0, "") and "nan" not in out + (tmp_path / "a.csv").read_text()
+
+
+# bad input
+
+def refused(end, message):
+    code, out, err = end
+    assert (code, out) == (2, "") and re.fullmatch(r"Error: [^\n]+\n", err) and re.search(message, err), err
+
+
+def test_bad_input_is_one_line_before_any_work(plot, tmp_path, monkeypatch):
+    from minitf.commands import plot as command
+
+    monkeypatch.setattr(command, "points", lambda runs: pytest.fail("work had begun"))
+    path = invent(tmp_path / "a.jsonl", T=(16,), reps=2)
+    refused(plot("-o", "a.png"), "FILES")
+    refused(plot(path), "-o")
+    refused(plot("none.jsonl", "-o", "a.png"), "none.jsonl: No such file")
+    refused(plot(tmp_path, "-o", "a.png"), "directory")
+    refused(plot(path, "-o", "no/a.png"), "no such directory")
+    refused(plot(path, "-o", "a.txt"), "-o: expected a file name ending in")
+    refused(plot(path, "-o", "a.png", "--csv", "a.png"), "--csv: expected a file that the command does not use")
+    refused(plot(path, "-o", "b.png", "--csv", path), "--csv: expected a file that the command does not use")
+    (tmp_path / "empty.jsonl").write_text("")
+    refused(plot("empty.jsonl", "-o", "a.png"), "empty.jsonl: expected at least one run, got none")
+    (tmp_path / "other.csv").write_text("a,b\n0,1\n")
+    refused(plot(path, "other.csv", "-o", "a.png"), "other.csv")
+    (tmp_path / "bits.jsonl").write_bytes(b"\xff\xfe\n")
+    refused(plot("bits.jsonl", "-o", "a.png"), "bits.jsonl")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
+    refused(plot("cut.jsonl.gz", "-o", "a.png"), "cut.jsonl.gz")
+    (tmp_path / "new.jsonl").write_text(path.read_text().replace('"protocol": 1', '"protocol": 2'))
+    refused(plot(path, "new.jsonl", "-o", "a.png"), "new.jsonl, line 1: expected a run of protocol 1, got 2")
+    refused(plot(path, path, "-o", "a.png"), "every run once")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == []
+
+
+def test_without_matplotlib_it_says_what_to_install(plot, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    refused(plot(invent(tmp_path / "a.jsonl", T=(16,), reps=2), "-o", "a.png"), r"needs matplotlib.*\[plot\]")
