@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
     names = {}
     for code in re.findall(r"```python\n(.*?)```", README, flags=re.S):
         exec(compile(code, "README.md", "exec"), names)

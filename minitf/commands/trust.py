@@ -42,8 +42,10 @@ def show_golden(rows):
         wrong = "" if all(row["agrees"] for row in some) else "  DISAGREES"
         yield f"{family:12}  {len(some):5}  {max(row['ratio'] for row in some):23.2g}{wrong}"
     for row in rows:
-        if not row["agrees"]:
+        if not row["agrees"] and row["ratio"] > 1:
             yield f"{row['case']}: {row['worst']} is off by {row['error']:.2g}, tolerance {row['tol']:.2g}"
+        elif not row["agrees"]:
+            yield f"{row['case']}: {row['worst']} is not exactly zero where it must be"
     yield f"{sum(row['agrees'] for row in rows)} of {len(rows)} cases agree with their golden values"
 
 
@@ -84,8 +86,10 @@ Examples:
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws arguments, cotangents and directions.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
 def check(what, seed, json):
-    """Check this installation. gradients: every pullback against its forward, in a random direction. golden: every
-    value against 50-digit arithmetic, from the files of data/golden, hashes first.
+    """Check this installation, and other frameworks.
+
+    gradients: every pullback against its forward, in a random direction. golden: every value against 50-digit
+    arithmetic, from the files of data/golden, hashes first.
 
     Exit code 0: all agree, 1: one does not.
     """
