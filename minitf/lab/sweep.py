@@ -30,8 +30,9 @@ def adaptive(base, reps, cap=CAP, first=0, stride=2):
     """Yield rounds {m: trials} and be sent the shares of success {m: share}, on the sizes base 2^(j/4) up to the cap.
 
     A few trials a size: from j = first up in strides until all of them succeed, and down until at most half do.
-    Then all reps at the sizes between, in half strides, and beyond while the largest has a share below 0.95 and the
-    smallest one above 0.5. If nothing ever succeeded up to the cap, there is no transition to look at.
+    Then all reps at the sizes between, in half strides, and beyond: up until the two largest have shares of 0.95, so
+    that an interval about 0.9 ends inside them, and down while the smallest has one above 0.5. If nothing ever
+    succeeded up to the cap, there is no transition to look at.
     """
     def size(j):
         return min(cap, max(2, round(base * 2 ** (j / 4))))
@@ -40,7 +41,7 @@ def adaptive(base, reps, cap=CAP, first=0, stride=2):
         return share[j] > 0.5 and j > LOWEST and size(j) > 2
 
     def higher(j, enough):
-        return share[j] < enough and size(j) < cap
+        return share.get(j, 0) < enough and size(high) < cap
 
     def ask(points, n):
         answer = yield {size(j): n for j in points}
@@ -58,7 +59,7 @@ def adaptive(base, reps, cap=CAP, first=0, stride=2):
         return
     low = max((j for j in share if share[j] <= 0.2), default=low)
     yield from ask(range(low, high + 1, stride // 2), reps)
-    while higher(high, 0.95):
+    while higher(high, 0.95) or higher(high - stride // 2, 0.95):
         high += stride // 2
         yield from ask([high], reps)
     while lower(low):
