@@ -30,7 +30,7 @@ FORMS = {
 }
 ONE_HEAD = {"||W_QK||_2": "sqrt(k) * score", "||W_QK^T||_{2,1}": "k * score",
             "||W_V||_2": "sqrt(2 * units)", "||W_V||_{2,1}": "sqrt(2) * units"}
-SUFFICES = {        # norms that suffice with one-hot positions (see bounds_of); of one head; T stands for T+1-k
+SUFFICES = {        # norms that suffice with one-hot positions (see bounds_of); of one head; T for the smaller T+1-k
     "unit": {"score": "log(T / eps)", "units": "1", **ONE_HEAD, "||u||_2": "k / (1 - lam)"},
     "interp": {"score": "log(T / (2 * eps)) + log(w)", "units": "W + 1", **ONE_HEAD,
                "||u||_2": "2 * W * sqrt(W + 1) / (1 - lam)"},
@@ -49,8 +49,8 @@ MOST_BITS = 1 << 24     # T x 2^k that `verify` runs for every choice of the oth
 class Certificate(NamedTuple):
     """What a construction promises, and the norms it takes.
 
-    promised: the largest |f - rule| over all 2^T inputs, f = clip((1 + logit)/2, 0, 1); rounding: what float64 may add,
-    256 units in the last place of sum |u|. beta, leak: temperature, attention outside the support (of the worst head);
+    promised: the largest |f - rule| over all 2^T inputs, f = clip((1 + logit)/2, 0, 1); rounding: what float64 may add
+    (`rounding_of`). beta, leak: temperature, attention outside the support (of the worst head);
     gap: the score gap that this leak needs in any head (`least_gap`). weights: the w_i of the code.
     norms: {name: (value, bound, formula)}, the largest over heads; u = w/2 is the readout of f, units its length.
     """
@@ -113,8 +113,8 @@ def represent(S, table, eps, form, model):
         w, supports = np.ones(1), S[:, None]
     lam = {"unit": eps / (k + eps), "interp": 2 * eps / (W + 2 * eps), "heads": 1 / (4 * k)}.get(form, 1 / (4 * W))
     P = None if model.positions == "onehot" else position_vectors(model, np.float64)
-    q, beta, leaks = zip(*(query(T, part, w, lam, P) for part in supports))
-    q, beta, lam = np.array(q), max(beta), max(leaks)
+    q, betas, leaks = zip(*(query(T, part, w, lam, P) for part in supports))
+    q, beta, lam = np.array(q), max(betas), max(leaks)
     readout = match(table, lam) if form == "heads" else ramps("plateau" if form == "paper" else form, g, lam)
     params = bounded(q, readout) if form == "paper" else scalar(q, readout, model)
     bounds = bounds_of(form, P is None, T=T, k=k, eps=eps, lam=lam, W=W, w=w.max(), ones=np.count_nonzero(table),
@@ -123,9 +123,36 @@ def represent(S, table, eps, form, model):
     if form != "paper":
         model = replace(model, H=len(q), d_v=len(readout.u), radius=norms["||W_QK^T||_{2,1}"][1],
                         C_21=norms["||W_V||_{2,1}"][1], B_w=2 * norms["||u||_2"][1])
-    promised, rounding = eps if form in ("unit", "interp") else 0.0, 2.0 ** -45 * float(np.abs(readout.u).sum())
-    gap = least_gap(lam, T, len(supports[0]))
+    promised, gap = eps if form in ("unit", "interp") else 0.0, least_gap(lam, T, len(supports[0]))
+    rounding = rounding_of(readout, q, P, supports, [beta + np.log(w) for beta in betas])
     return params, model, Certificate(form, eps, promised, rounding, beta, lam, gap, w, norms, readout)
+
+
+def rounding_of(readout, q, P, supports, wanted):
+    """Bound what rounding adds to |f - rule|:  e (2T + n + H + 4s + D + 32) sum_j |u_j| (H + |theta_j|),  e = 2^-53.
+
+    For n units and H heads in float64, in whatever order sums are taken; first order in e, and 32 has room for the
+    rest. Unit j has values of size at most 1 + |theta_j|/H in every head. Errors, in units of e times all of these:
+
+        2T + H + 6      sum_t w_t v_t has T + 1 terms: T additions, as in sum_t w_t, one product, one quotient; then
+                        heads are added; theta/H and a - theta are rounded
+        4s + 6          a score off by x moves attention by x in l1 (`softmax_l1_bound`). Scores, of range s, are off by
+                        s in each of log w, beta + log w, score - largest; s more for lam; 4 for exp, 2 for lam
+        D               positions other than one-hot: P q has d_P terms, d_P ||q||_2; and the scores of the support are
+                        off from those wanted by what is measured here
+        n + 10          n products and their sum, c; u from stored knots, 3; knots and 1 + logit, 2 each
+
+    A bound for the worst order and signs: what is measured is usually a hundredth of it.
+    """
+    H, T, unit = len(q), q.shape[1], 2.0 ** -53
+    scores, D = q, 0.0
+    if P is not None:
+        scores, T = q @ P.T, len(P)
+        off = max(np.abs(scores[h, part] - wanted[h]).max() for h, part in enumerate(supports))
+        D = P.shape[1] * np.linalg.norm(q, axis=1).max() + off / unit
+    s = max(scores.max(), 0) - min(scores.min(), 0)
+    size = np.abs(readout.u) @ (H + np.abs(readout.theta))
+    return float(unit * (2 * T + len(readout.u) + H + 4 * s + D + 32) * size)
 
 
 def scalar(q, readout, model):

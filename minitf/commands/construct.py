@@ -72,9 +72,8 @@ def record_of(task, result, certificate, verified, seed):
 
 def report(record, *files):
     """What construct prints."""
-    T, k, exact = record["T"], record["k"], record["promised"] == 0
+    T, k = record["T"], record["k"]
     column = max(map(len, record["norms"]))
-    promised = f"none (rounding at most {record['rounding']:.1e})" if exact else f"at most {record['promised']:g}"
     return "\n".join([
         f"Task       {record['description']}, at positions {' '.join(map(str, record['support']))}",
         f"Model      one head, width {record['d']}, {record['units']} ReLU unit{'s' * (record['units'] > 1)}; "
@@ -87,7 +86,7 @@ def report(record, *files):
         "Norms      used, and what suffices",
         *(f"  {name:{column}}  {norm['value']:10.5g}  of at most {norm['bound']:10.5g} = {norm['formula']}"
           for name, norm in record["norms"].items()), "",
-        f"Error      promised {promised}",
+        f"Error      promised at most {record['promised']:g} (and {record['rounding']:.1e} of rounding)",
         f"           measured {record['measured']:.6g} over all {record['patterns']} patterns of the {k} bits, "
         f"each with {record['rests']} choices of the other {T - k}",
         *(f"Written    {file}" for file in files if file is not None), "",
