@@ -12,6 +12,10 @@ import numpy as np
 
 from minitf.attention import attention
 from minitf.checks import floats, shape
+from minitf.packed import row_sums
+
+BLOCK = 1 << 22         # bits that are floats at one time
+LONG = 4096             # positions of which it pays to look for a weight that most have
 
 
 def one_hot(X, V, dtype):
@@ -31,8 +35,33 @@ def mean_bit(A, X):
     """
     A = floats("A", A, ndim=2)
     shape("X", X, (None, A.shape[1]))
-    X = X.astype(A.real.dtype, copy=False)
-    return X @ A.T, lambda dr: dr.T @ X
+    return bit_averager(A)(X), lambda dr: np.concatenate(_parts(lambda x, _: dr.T @ x, X, A), axis=1)
+
+
+def bit_averager(A):
+    """The map from bits X (m, T) to r = X A^T of `mean_bit`, for many X.
+
+    Where every head gives one weight to most positions, their ones are counted, and the floats of the others added.
+    """
+    usual = np.partition(A, A.shape[1] // 2, axis=1)[:, [A.shape[1] // 2]] if A.shape[1] > LONG else A[:, :1]
+    others = np.flatnonzero((A != usual).any(axis=0))
+    few = 32 * len(others) < A.shape[1] > LONG
+    rest = A[:, others] - usual if few else None
+
+    def average(X):
+        if few and X.dtype == np.uint8:
+            ones = (row_sums(X)[:, None] * usual.T).astype(A.dtype, copy=False)
+            return ones + X[:, others].astype(A.real.dtype) @ rest.T
+        return sum(_parts(lambda x, cut: x @ A[:, cut].T, X, A))
+
+    return average
+
+
+def _parts(f, X, A):
+    """f(x, cut) of parts x = X[:, cut] of bits as floats of A's kind, so many positions at a time as make BLOCK bits."""
+    width = max(1, BLOCK // max(1, len(X)))
+    cuts = (slice(t, t + width) for t in range(0, X.shape[1], width))
+    return [f(X[:, cut].astype(A.real.dtype, copy=False), cut) for cut in cuts]
 
 
 def cls_head(s, v, s_cls, v_cls, X, rows=None):

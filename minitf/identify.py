@@ -8,19 +8,19 @@ A set of positions or of examples is a Python integer, one bit a member. Three s
 - an unknown rule: depth first; two examples of different labels in the same state must differ at a position to come.
 """
 import math
-from functools import reduce
 from itertools import chain, combinations, islice, product
 
 import numpy as np
 
-from minitf.checks import choice, examples, integer, require
+from minitf.checks import choice, integer, require
+from minitf.packed import Packed, examples
 from minitf.tasks import KINDS, labels_by_count, truth_table
 
 
 def consistent_supports(X, y, kind, k, *, level=None, table=None, limit=2):
     """Find up to `limit` supports (None: all) for which the rule gives every row of X its label.
 
-    X (m, T) and y (m,) of zeros and ones -> a sorted list of tuples of k positions. kind, k, level and table as in
+    X (m, T), perhaps Packed, and y (m,) of zeros and ones -> a sorted list of tuples of k positions. kind, k, level and table as in
     `truth_table`, but table=None for symmetric or junta means an unknown rule: a support then counts if no two rows of
     different labels have the same number of ones (symmetric) or the same bits (junta) on it, so rules that ignore some
     of the k positions are included.
@@ -32,10 +32,10 @@ def consistent_supports(X, y, kind, k, *, level=None, table=None, limit=2):
     limit = None if limit is None else integer("limit", limit, 1)
     if kind in ("symmetric", "junta") and table is None:
         require(level is None, "level", f"none for {kind}", level)
-        found = unknown_rule(X, y, kind, k)
+        found = unknown_rule(np.asarray(X), y, kind, k)
     else:
         rule = truth_table(kind, k, level, table)
-        found = parity(X, y, k) if kind == "parity" else known_rule(X, y, kind, rule)
+        found = parity(np.asarray(X), y, k) if kind == "parity" else known_rule(X, y, kind, rule)
     return sorted(islice(found, limit))
 
 
@@ -96,7 +96,7 @@ def grouped(y, state):
 
 
 def columns_by_variable(X, y, table):
-    """Return for each variable of the rule, judged alone, the columns it could be: (k, T) booleans.
+    """Return for each variable of the rule, judged alone, the columns of Packed X it could be: (k, T) booleans.
 
     Where a label occurs with one value of the variable only, its column has that value in every example of the label.
     """
@@ -105,8 +105,7 @@ def columns_by_variable(X, y, table):
     for j, label, bit in product(range(k), (0, 1), (0, 1)):
         if label not in table.reshape(-1, 2, 1 << j)[:, 1 - bit]:
             if (label, bit) not in constant:
-                rows = (X[e] == bit for e in np.flatnonzero(y == label))
-                constant[label, bit] = reduce(np.logical_and, rows, np.ones(X.shape[1], dtype=bool))
+                constant[label, bit] = X.constant(y == label, bit)
             possible[j] &= constant[label, bit]
     return possible
 
@@ -120,7 +119,7 @@ def known_rule(X, y, kind, table):
     shrink for good, and it branches on the smallest set of which some example needs a member (its zeros if all ones
     would mislabel it, its ones if all zeros would), each position forbidden once tried.
     """
-    k, ordered = len(table).bit_length() - 1, kind == "junta"
+    k, ordered, X = len(table).bit_length() - 1, kind == "junta", Packed.of(X)
     possible = columns_by_variable(X, y, np.array(table, dtype=np.uint8))
     kept = np.flatnonzero(possible.any(axis=0))
     X, possible = X[:, kept], pack(possible[:, kept])

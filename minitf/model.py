@@ -16,11 +16,13 @@ Source: Edelman, Goel, Kakade, Zhang 2022, section 3 (tf-head, tf-scalar).
 import numpy as np
 
 from minitf.arrays import constraints, fixed_parts, init_params, positions, shapes
+from minitf.bits import bit_averager
 from minitf.checks import choice, floats, require, shape
 from minitf.config import ModelConfig
 from minitf.heads import bit_heads, bit_weights, table_attention, table_heads
 from minitf.layers import mlp
 from minitf.network import cls_attention, cls_heads, embedded, readout
+from minitf.packed import Packed
 from minitf.params import same_shapes
 
 __all__ = ["ModelConfig", "attention_of", "blocks", "constraints", "forward", "head_shares", "init_params", "readout",
@@ -61,10 +63,18 @@ def forward(params, X, model, *, z=None, path="fast"):
     return logits, pullback
 
 
+def predictor(params, model):
+    """The function X -> logits of `forward`, for many X: where the weights of the bits are the same for all, found once."""
+    if not bits_alone(model):
+        return lambda X: forward(params, X, model)[0]
+    average = bit_averager(bit_weights(params["q"], position_table(params, model), model)[0])
+    return lambda X: readout(params, average(symbols(X, model))[..., None], None, model)[0]
+
+
 def blocks(m, model):
-    """Cut m examples into slices that are as many as a pass should take at once: 4096, or so few that an array of all
-    their rows, or of their scores in one layer, holds at most 2^22 numbers."""
-    rows = 4096
+    """Cut m examples into slices that are as many as a pass should take at once: 4096, or so few that they hold at most
+    2^29 bits and an array of all their rows, or of their scores in one layer, at most 2^22 numbers."""
+    rows = min(4096, max(1, 2 ** 29 // model.T))
     if model.block != "mlp" and not has_tables(model):
         rows = max(1, 2 ** 22 // ((model.T + 1) * max(model.H * model.d, model.d_ff, model.H * (model.T + 1))))
     return [slice(i, i + rows) for i in range(0, max(m, 1), rows)]
@@ -90,7 +100,8 @@ def symbols(X, model):
     X = X.view(np.uint8) if X.dtype == np.bool_ else X
     require(X.dtype.kind in "iu", "X", "integers", X, TypeError)
     require(X.ndim == 2 and X.shape[1] == model.T, "X", f"shape (any, {model.T})", X)
-    require(not X.size or (0 <= X.min() and X.max() < model.V), "X", f"symbols from 0 to {model.V - 1}", X)
+    low = 0 if X.dtype.kind == "u" else X.min(initial=0)
+    require(low >= 0 and X.max(initial=0) < model.V, "X", f"symbols from 0 to {model.V - 1}", X)
     return X
 
 
@@ -145,7 +156,7 @@ def attention_of(params, X, model):
 
     [CLS] keeps the rest (with tokens it is the first of the T). mlp has no heads: (0, T).
     """
-    X, _ = examples_of(X, None, model)
+    X = X if isinstance(X, Packed) else examples_of(X, None, model)[0]
     if model.block == "mlp":
         return np.zeros((0, model.T))
     if bits_alone(model):
@@ -170,9 +181,9 @@ def head_shares(params, X, model):
 
     A head whose output the readout ignores, or that is the same for every example, has share 0; equal if none moves.
     """
-    if model.block == "mlp":
-        return np.zeros(0)
-    X, _ = examples_of(X, None, model)
+    if model.H < 2:
+        return np.ones(model.H)
+    X = X if isinstance(X, Packed) else examples_of(X, None, model)[0]
     out, dout = [], []
     for rows in blocks(len(X), model):
         heads, g, _ = last_heads(params, X[rows], model)

@@ -2,29 +2,26 @@
 
     X = Packed.of(bits)             (m, T) zeros and ones, held in m T / 8 bytes
     X[rows], X[:, columns]          parts of it as ordinary uint8 arrays;  np.asarray(X) is all of it
-    G @ X, A @ X.T                  (n, m) @ (m, T) -> (n, T),  (n, T) @ (T, m) -> (n, m)
+    G @ X                           (n, m) @ (m, T) -> (n, T)
 
 One byte holds one position of eight examples. So G @ X adds, at every position, one number for eight examples at a
-time, looked up among the 2^8 sums that eight entries of a row of G can have; A @ X.T adds every entry of A once for
-eight examples, to one of 2^8 sums. An eighth of the additions, and no float for every bit. Source: Arlazarov, Dinic,
-Kronrod and Faradzhev 1970 (the four Russians).
+time, looked up among the 2^8 sums that eight entries of a row of G can have: an eighth of the additions, and no float
+for every bit. Source: Arlazarov, Dinic, Kronrod and Faradzhev 1970 (the four Russians).
 """
 from functools import cached_property
 
 import numpy as np
 
 from minitf import checks
-from minitf.checks import bits, require, shape
+from minitf.checks import require, shape
 
-LONG = 4096             # positions from which a product of packed bits is faster than one of floats
 BLOCK = 1 << 14         # positions that a product takes at once
-
-
 BYTES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")           # (256, 8)
 
 
 class Packed:
     """Bits (m, T) of examples, eight examples to a byte: octets (ceil(m/8), T), the first example in the lowest bit."""
+    ndim, dtype = 2, np.dtype(np.uint8)                     # of the bits
     __array_ufunc__ = None                                  # so that G @ X is ours, not NumPy's
 
     def __init__(self, octets, m):
@@ -33,8 +30,7 @@ class Packed:
     @classmethod
     def of(cls, X):
         """Pack the rows of X (m, T)."""
-        X = X if isinstance(X, Packed) else bits("X", X)
-        return X if isinstance(X, Packed) else cls.joined([X])
+        return X if isinstance(X, Packed) else cls.joined([bits("X", X)])
 
     @classmethod
     def joined(cls, blocks):
@@ -55,7 +51,7 @@ class Packed:
     def __getitem__(self, key):
         """X[rows] or X[rows, columns] as a uint8 array; rows and columns are slices or arrays of integers."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        i = np.arange(len(self))[rows]
+        i = np.atleast_1d(np.arange(len(self))[rows])
         part = self.octets[:, columns][i >> 3]
         part >>= (i & 7).astype(np.uint8)[..., None]
         part &= 1
@@ -77,15 +73,21 @@ class Packed:
                     out[t:t + BLOCK] += table.take(octets, axis=0)
         return out.T
 
-    @property
-    def T(self):
-        return Transposed(self)
-
     @cached_property
     def ones(self):
         """The number of ones in every example (m,)."""
-        each = [(self.octets >> np.uint8(j) & 1).sum(axis=1) for j in range(8)]
-        return np.stack(each, axis=1).reshape(-1)[:len(self)]
+        sums = np.zeros((len(self.octets), 256), np.int64)
+        for t in range(0, self.shape[1], BLOCK):
+            for total, octets in zip(sums, self.octets[:, t:t + BLOCK]):
+                total += np.bincount(octets, minlength=256)
+        return (sums @ BYTES).reshape(-1)[:len(self)]
+
+    def constant(self, rows, bit):
+        """Whether a position has the same bit in all rows of a mask (m,) of them: (T,) booleans."""
+        same = np.full(self.shape[1], 255, np.uint8)
+        for octets, others in zip(self.octets, ~np.packbits(rows, bitorder="little")):
+            same &= (octets if bit else ~octets) | others
+        return same == 255
 
     def mean(self, axis=0):
         """The share of ones at every position (T,)."""
@@ -93,43 +95,26 @@ class Packed:
         return (np.ones((1, len(self))) @ self)[0] / len(self)
 
 
-class Transposed:
-    """X.T of a Packed X, to be multiplied from the left:  A @ X.T."""
-    __array_ufunc__ = None
-
-    def __init__(self, X):
-        self.X = X
-
-    def __rmatmul__(self, A):
-        """(n, T) -> (n, m). Positions of the usual weight of a row count together, where the others are few."""
-        shape("A", A, (None, self.X.shape[1]))
-        return np.stack([self._row(a, rest) for a, rest in zip(A, usual(A))]).astype(A.dtype)
-
-    def _row(self, a, rest):
-        X, other = self.X, np.flatnonzero(a != rest)
-        if 32 * len(other) < len(a):
-            r = rest * X.ones
-            for t in range(0, len(other), BLOCK):
-                some = other[t:t + BLOCK]
-                r += (a[some] - rest) @ X[:, some].T.astype(a.dtype)
-            return r
-        sums = np.zeros((len(X.octets), 256))
-        for t in range(0, len(a), BLOCK):
-            for b, octets in enumerate(X.octets[:, t:t + BLOCK]):
-                sums[b] += np.bincount(octets, a[t:t + BLOCK], 256)
-        return (sums @ BYTES).reshape(-1)[:len(X)]
-
-
-def usual(A):
-    """One number for every row of A (n, T): what most of it equals, if most of it is one number (judged by a sample)."""
-    sample = np.sort(A[:, ::-(-A.shape[1] // 999)], axis=1)
-    return sample[:, sample.shape[1] // 2]
+def bits(name, X):
+    """checks.bits, for a Packed X too."""
+    return X if isinstance(X, Packed) else checks.bits(name, X)
 
 
 def examples(X, y):
     """checks.examples, for a Packed X too."""
     if not isinstance(X, Packed):
         return checks.examples(X, y)
-    y = bits("y", y, ndim=1)
+    y = checks.bits("y", y, ndim=1)
     shape("y", y, (len(X),))
     return X, y
+
+
+def row_sums(X):
+    """The number of ones in every row of X (rows, T) uint8: eight bytes added at a time, 255 times without a carry."""
+    whole = X.shape[1] // 8 * 8
+    total = X[:, whole:].sum(axis=1, dtype=np.int64)
+    if whole:
+        words = np.ascontiguousarray(X)[:, :whole].view(np.uint64)
+        sums = np.add.reduceat(words, np.arange(0, whole // 8, 255), axis=1)
+        total += sums.view(np.uint8).sum(axis=1, dtype=np.int64)
+    return total

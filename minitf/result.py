@@ -1,19 +1,26 @@
 """What training returns: a `Result` predicts, shows its attention, and is saved to a file that `load` reads."""
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from minitf.checks import bits, integer
+from minitf.checks import integer
 from minitf.losses import sigmoid
-from minitf.model import ModelConfig, blocks, forward, shapes
+from minitf.model import ModelConfig, blocks, predictor, shapes
 from minitf.norms import reals
+from minitf.packed import bits
 from minitf.params import load_arrays, same_shapes, save_arrays
 
 
 def logits_of(params, X, model):
     """Logits (m,) of examples X (m, T), computed in blocks of rows."""
-    return np.concatenate([forward(params, X[rows], model)[0] for rows in blocks(len(X), model)])
+    return in_blocks(predictor(params, model), X, model)
+
+
+def in_blocks(predict, X, model):
+    """predict(X) in blocks of rows."""
+    return np.concatenate([predict(X[rows]) for rows in blocks(len(X), model)])
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,11 @@ class Result:
 
     def logits(self, X):
         """Logits (m,) of examples X (m, T)."""
-        return logits_of(self.params, bits("X", X), self.model)
+        return in_blocks(self._predictor, bits("X", X), self.model)
+
+    @cached_property
+    def _predictor(self):
+        return predictor(self.params, self.model)
 
     def predict(self, X):
         """Labels (m,) uint8: 1 where the logit is above 0."""

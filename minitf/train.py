@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.bounded import fit_bounded, longest_search
-from minitf.checks import choice, examples, floats, generator, integer, real, require, shape
+from minitf.checks import choice, floats, generator, integer, real, require, shape
 from minitf.losses import logistic
 from minitf.model import ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, shapes
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
+from minitf.packed import examples
 from minitf.params import flatten, same_shapes, unflatten
 from minitf.projections import Ball, Intersection, Simplex
 from minitf.result import Result, logits_of
@@ -71,7 +72,7 @@ class Progress(NamedTuple):
 
 
 def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None):
-    """Train a model on examples X (m, T) and labels y (m,), both of 0 and 1, and return a Result.
+    """Train a model on examples X (m, T), perhaps Packed, and labels y (m,), both of 0 and 1, and return a Result.
 
     model: ModelConfig.paper(T) unless given. rng: draws the start and the batches of the plain loop; a fixed one unless
     given. params: where to start (the bounded search starts from uniform attention). sets: {name: Ball, Simplex or
@@ -161,7 +162,7 @@ def _plain_loop(X, y, model, rng, train, start, sets, report):
     best, fewest = None, math.inf
     for i in range(train.restarts + 1):
         params = start if i == 0 and start is not None else init_params(rng, model)
-        for step, (loss, params) in enumerate(_descend(X, y, params, model, rng, train, sets), 1):
+        for step, (loss, params) in enumerate(descend(X, y, params, model, rng, train, sets), 1):
             report(loss, params)
             last = step == _budget(train, i)
             if last or step % 100 == 0:
@@ -186,7 +187,7 @@ def _doubts(params, X, y, fresh, model, tol):
     return float((np.abs(logits_of(params, fresh, model)) < 2).mean()) + (not fitted)
 
 
-def _descend(X, y, params, model, rng, train, sets):
+def descend(X, y, params, model, rng, train, sets):
     """Yield (batch loss, params) after every step, for ever: gradient, optimiser on the flat vector, projection."""
     m = len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1

@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from minitf.bounded import (RIDGE, STAGES, STEPS, attend, descend, direction, fit_bounded, longest_search, mean_loss,
-                            refine, refit, restarts_from)
+from minitf import bounded
+from minitf.bounded import (RIDGE, STAGES, STEPS, Heads, attend, descend, direction, fit_bounded, longest_search,
+                            mean_loss, refine, refit, restarts_from, slope, view)
 from minitf.losses import logistic, sigmoid
 from minitf.model import ModelConfig, forward
+from minitf.packed import Packed
 from minitf.tasks import sample_task
 from minitf.train import TrainConfig, fit
 
@@ -17,8 +19,8 @@ def sample(seed, kind="and", T=64, k=3, m=62, **options):
     return task, *task.sample(rng, m)
 
 
-def floats(X, y):
-    return X.astype(np.float32), y.astype(np.float64)
+def ready(X, y):
+    return Packed.of(X), y.astype(np.float64)
 
 
 def inside(heads, model):
@@ -49,14 +51,14 @@ def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):
 
 def test_a_descent_never_goes_up_and_reports_the_loss_of_its_heads():
     _, X, y = sample(1)
-    model, (X, y) = ModelConfig.paper(64), floats(X, y)
+    model, (packed, y) = ModelConfig.paper(64), ready(X, y)
     sign, last, steps = np.array([1.0, -1.0]), np.inf, 0
-    for heads in descend(X, y, np.zeros((2, 64)), sign, model):
-        assert (heads.loss <= last).all() and (sign * heads.w >= 0).all()
+    for heads in descend(packed, y, np.zeros((2, 64)), np.arange(64), sign, model):
+        assert (heads.loss <= last).all() and (sign * heads.w >= 0).all() and heads.T == 64
         last, steps = heads.loss, steps + 1
-        for q, w, c, loss in zip(*heads) if steps % 10 == 0 else ():
+        for q, w, c, loss in zip(*heads[:4]) if steps % 10 == 0 else ():
             params = {"q": q[None], "w": np.array([w]), "c": np.array(c)}
-            exact = logistic(forward(params, X.astype(int), model)[0], y)[0].mean() + RIDGE / 2 * w ** 2
+            exact = logistic(forward(params, X, model)[0], y)[0].mean() + RIDGE / 2 * w ** 2
             assert abs(loss - exact) <= 1e-5 * (1 + abs(w))                         # attention in float32
     assert steps == STAGES * STEPS and last[0] < 0.02 < 0.1 < last[1]
 
@@ -88,37 +90,72 @@ def test_refit_survives_what_has_no_curvature():
 
 def test_euclidean_steps_follow_the_gradient_and_mirror_steps_its_strong_half():
     _, X, y = sample(3, T=12, m=30)
-    X, y = floats(X, y)
+    seen, y = view(Packed.of(X), np.arange(0, 12, 2)), y.astype(np.float64)        # six positions; six act as one key
     rng = np.random.default_rng(3)
-    q = rng.standard_normal((1, 12))
+    q = rng.standard_normal((1, 6))
     w, c = np.array([3.0]), np.array([-1.0])
-    a, r = attend(q, X)
-    gradient = ((sigmoid(w[:, None] * r + c) - y) / y.size * w[:, None]) @ X
-    step = direction(a, gradient, True, mirror=False)
-    for t in range(12):
-        h = 1e-2 * np.eye(12)[t]
-        rise, fall = (mean_loss(attend(q + e, X.astype(np.float64))[1], y, w, c)[0] for e in (h, -h))
-        slope = (rise - fall) / 2e-2
+    a, r = attend(q, seen)
+    residual, average = slope(r, y, w, c, np.ones(1))
+    assert np.allclose(residual, (sigmoid(w * r + c) - y) / y.size) and np.isclose(average, (residual * r).sum())
+    step = direction(a, average, residual @ seen.bits, True, mirror=False)
+    for t in range(6):
+        h = 1e-2 * np.eye(6)[t]
+        rise, fall = (mean_loss(attend(q + e, seen)[1], y, w, c)[0] for e in (h, -h))
+        decrease = (fall - rise) / 2e-2
         if t == 0:
-            size = -slope / step[0, 0]
-        assert size > 0 and abs(slope + size * step[0, t]) <= 1e-3 * size
-    mirror, allowed = direction(a, gradient, True, mirror=True), np.arange(12) % 2 == 0
-    natural = ((a * gradient).sum() - gradient)[0]
+            size = decrease / step[0, 0]
+        assert size > 0 and abs(decrease - size * step[0, t]) <= 3e-3 * size
+    mirror = direction(a, average, residual @ seen.bits, True, mirror=True)
+    natural = (average - residual @ seen.bits)[0]
     assert ((mirror[0] > 0) == (natural > np.abs(natural).max() / 2)).all() and mirror.min() >= 0 and mirror.max() <= 1
-    assert not direction(a, gradient, allowed, mirror=False)[0, ~allowed].any()
+    allowed = np.arange(6) % 2 == 0
+    assert not direction(a, average, residual @ seen.bits, allowed, mirror=False)[0, ~allowed].any()
+
+
+def test_positions_of_score_0_act_as_one_key():
+    _, X, y = sample(6, T=30, m=17)
+    rng, at = np.random.default_rng(0), np.array([3, 4, 11, 29])
+    q, full = rng.standard_normal((2, 4)), np.zeros((2, 30))
+    full[:, at] = q
+    a, r = attend(q, view(Packed.of(X), at))
+    a_full, r_full = attend(full, view(Packed.of(X), np.arange(30)))
+    assert np.abs(a - a_full[:, at]).max() < 1e-6 and np.abs(r - r_full).max() < 1e-6
+    params = Heads(q, np.ones(2), np.zeros(2), np.array([2.0, 1.0]), at, 30).best()
+    assert np.array_equal(params["q"], full[1:]) and (params["w"].shape, params["c"].shape) == ((1,), ())
+    exact = forward(params, X, ModelConfig.paper(30))[0]
+    assert np.abs(r[1] - exact).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["and", "majority"])
+def test_of_many_positions_the_steepest_move(kind, monkeypatch):
+    """With 48 of 400 positions at a time: every step in the class, and the same rule as with all at once."""
+    monkeypatch.setattr(bounded, "WIDE", 48)
+    for seed in range(3):
+        task, X, y = sample(seed, kind, T=400, m=90)
+        model, sizes = ModelConfig.paper(400, 3), []
+
+        def report(loss, heads):
+            assert inside(heads, model) and (np.diff(heads.at) > 0).all() and 0 <= heads.at[0] and heads.at[-1] < 400
+            sizes.append(len(heads.at))
+
+        params = fit_bounded(X, y, model, 8, 0.02, report)
+        assert max(sizes) <= 8 * 48
+        assert tuple(np.sort(np.argsort(-params["q"][0])[:3])) == task.support
 
 
 def test_restarts_forbid_one_strong_position_each_and_refining_keeps_the_strong_half():
     _, X, y = sample(4, T=20, m=25)
-    model, (X, y) = ModelConfig.paper(20), floats(X, y)
+    model, (X, y) = ModelConfig.paper(20), ready(X, y)
     q = np.zeros((1, 20))
     q[0, [2, 5, 7, 11]] = [4, 3, 1, -2]
-    head = {"q": q, "w": np.array([5.0]), "c": np.array(-2.0)}
+    head = Heads(q, np.array([5.0]), np.array([-2.0]), np.array([1.0]), np.arange(20), 20)
     for heads in restarts_from(head, X, y, model):
         assert heads.q.shape == (3, 20) and inside(heads, model)
         assert heads.q[0, 2] == heads.q[1, 5] == heads.q[2, 7] == 0
     for heads in refine(head, X, y, model):
-        assert set(np.flatnonzero(heads.q)) <= {2, 5}
+        assert set(np.flatnonzero(heads.best()["q"])) <= {2, 5}
+    negative = head._replace(q=-1 - np.arange(20.0)[None] / 20)
+    assert [*refine(negative, X, y, model)][-1].at.tolist() == [0]
 
 
 @pytest.mark.parametrize("kind", ["and", "or", "majority"])

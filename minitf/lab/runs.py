@@ -15,6 +15,7 @@ from minitf.checks import choice, integer, real, require
 from minitf.identify import consistent_supports, is_checkable
 from minitf.lab.datasets import stratified_split
 from minitf.model import ModelConfig, constraints
+from minitf.packed import Packed
 from minitf.params import VERSION
 from minitf.tasks import labels_by_count, sample_task
 from minitf.train import TrainConfig, fit
@@ -23,8 +24,9 @@ HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
 ATTEMPTS = 200          # samples drawn before an unambiguous one is given up
 FIRST_ORDER = ("and", "or", "majority", "threshold")
 MODELS = ("paper", "scalar", "gpt", "mlp")
-LARGEST = 1 << 30       # bits of a sample, each held as a byte and as a float32: 5 GB
-WIDEST = 1 << 22        # heads x positions of a model; a tf-scalar, with its tables of values, counts as 128 heads
+LARGEST = 1 << 33       # bits of a sample, packed: 1 GB
+PACK = 1 << 26          # bits of a sample from which it is packed as it is drawn
+WIDEST = 1 << 25        # heads x positions of a model; a model other than paper counts as 1024 heads
 
 RECORD = {
     "task": "kind of rule; null for a user's own table",
@@ -103,7 +105,7 @@ def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
     if task.kind in ("symmetric", "junta") and rule_known:
         rule["table"] = task.table if task.kind == "junta" else by_count
     for redraws in range(ATTEMPTS):
-        X, y = task.sample(rng, m)
+        X, y = sample(task, rng, m)
         determined = None
         if checked:
             determined = len(consistent_supports(X, y, task.kind, task.k, limit=2, **rule)) == 1
@@ -112,13 +114,27 @@ def draw_sample(task, m, rng, *, redraw=False, rule_known=True):
     raise ValueError(f"redraw: expected a sample of m = {m} that determines the support, got {ATTEMPTS} ambiguous ones")
 
 
+def sample(task, rng, m):
+    """task.sample(rng, m), the bits Packed if they are many."""
+    if m * task.T <= PACK:
+        return task.sample(rng, m)
+    labels = []
+
+    def blocks():
+        for X, y in task.blocks(rng, m, 8 * max(1, (1 << 19) // task.T)):
+            labels.append(y)
+            yield X
+
+    return Packed.joined(blocks()), np.concatenate(labels)
+
+
 def count_correct(predictors, task, rng, n=HOLDOUT):
     """Of n fresh samples, how many predictions equal the clean label and how many the label with noise.
 
     predictors: functions from X to labels, all asked about the same samples, each drawn once: a list of (clean, noisy).
     """
     counts = np.zeros((len(predictors), 2), int)
-    for X, y in task.blocks(rng, n, max(1, (1 << 24) // task.T)):
+    for X, y in task.blocks(rng, n, max(1, (1 << 22) // task.T)):
         labels = np.stack((task.label(X), y))
         counts += [(predict(X) == labels).sum(axis=1) for predict in predictors]
     return [tuple(pair) for pair in counts.tolist()]
@@ -174,7 +190,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
     method, model, config, train = choose(auto_method(task, model), model, method, T, k, H, radius, steps)
     drawn = sample_task(task_rng, task, T, k, level=level, table=table, p=p, noise=noise)
     m = integer("m", auto_m(task, T, k, method, model, drawn.noise) if m is None else m, 1)
-    require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^30 bits in all)", m)
+    require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^33 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
 
     def run(callback=None):
@@ -238,7 +254,7 @@ def choose(usual, model, method, T, k, H, radius, steps):
     require(H is None or model != "mlp", "H", "none with model mlp", H)
     require(radius is None or model in ("paper", "scalar"), "radius", f"none with model {model}", radius)
     config = ModelConfig.paper(T, k, **options) if model == "paper" else getattr(ModelConfig, model)(T, **options)
-    heads = config.H if model == "paper" else 128
+    heads = config.H if model == "paper" else 1024
     require(T * heads <= WIDEST, "T", f"at most {WIDEST // heads} with model {model} and heads = {config.H}", T)
     return method, model, config, TrainConfig(method=method, steps=steps)
 

@@ -18,12 +18,12 @@ from minitf.bounded import Heads
 from minitf.checks import choice, integer, real, require
 from minitf.identify import consistent_supports, is_checkable
 from minitf.lab.baselines import l1_logistic, screening, strongest
-from minitf.lab.runs import ATTEMPTS, HOLDOUT, LARGEST, MODELS, choose
+from minitf.lab.runs import ATTEMPTS, HOLDOUT, MODELS, choose
 from minitf.losses import logistic
-from minitf.model import attention_of, head_shares
+from minitf.model import attention_of, head_shares, predictor
 from minitf.ops import softmax
 from minitf.params import VERSION
-from minitf.result import logits_of
+from minitf.result import in_blocks, logits_of
 from minitf.tasks import KINDS, balanced_p, labels_by_count, sample_task, truth_table
 from minitf.train import fit
 from minitf.yardsticks import m_star, rho_overlap
@@ -32,6 +32,7 @@ PROTOCOL = 1            # of the records: raised when a job would give other num
 TASKS = ("and", "or", "majority", "parity")
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening", "exact-search")
 ABLATIONS = {"pgd-no-mirror": {"mirror": False}, "pgd-no-restarts": {"restarts": 0}}
+LARGEST = 1 << 30       # bits of a training set, each a byte, and a float at times
 LIMIT = 20.0            # processor seconds of training, unless given, of the methods that may take for ever
 SNAPSHOTS = 12          # at steps 1, 2, 4, ..., 2048
 SETS = 20_000           # competitors of the support in a Fourier gap
@@ -245,7 +246,8 @@ def predictors_of(several, model):
     Many bounded heads are one product in float32, which is enough for a diagnostic; the last is asked in full.
     """
     def of(params):
-        return lambda X: logits_of(params, X, model) > 0
+        logits = predictor(params, model)
+        return lambda X: in_blocks(logits, X, model) > 0
 
     if not model.is_paper or len(several) == 1:
         return [of(params) for params in several]
