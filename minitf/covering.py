@@ -48,7 +48,8 @@ def log_binomial(n, k):
         return math.fsum(math.log((n - i) / (i + 1)) for i in range(k))
 
     def tail(x):
-        return (1 - (1 / 30 - 1 / (105 * x * x)) / (x * x)) / (12 * x)
+        y = 1 / x
+        return (1 - (1 / 30 - y * y / 105) * y * y) * y / 12
 
     entropy = k * math.log(n / k) + (n - k) * math.log1p(k / (n - k))
     return entropy - math.log(2 * math.pi * k * ((n - k) / n)) / 2 + tail(n) - tail(k) - tail(n - k)
@@ -229,7 +230,8 @@ def linear_logcov(W, eps, covers=None):
     """
     for name in covers or ():
         choice("covers", name, COVERS)
-        require(applies(name, W), "covers", f"bounds for the known norms of {W}", name)
+        if not applies(name, W):
+            require(False, "covers", f"bounds for the known norms of {W}", name)
     if eps >= W.F * W.B:
         return 0.0
     return min(COVERS[name][1](W, eps) for name in covers or COVERS if applies(name, W))

@@ -8,6 +8,7 @@ from minitf.params import write_whole
 
 # A palette that stays apart in print and in colour-blind eyes (Okabe and Ito 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+GREEN, PURPLE, SKY, BLACK = "#009E73", "#CC79A7", "#56B4E9", "#000000"
 
 
 def learning(record, result, path):
@@ -70,6 +71,79 @@ def construction(record, attention, readout, path):
     title = f"{record['description']}: error {record['measured']:.3g}, promised {record['promised']:.3g}"
     figure.suptitle(title, x=0.01, ha="left")
     save(figure, path)
+
+
+GROWTH = (              # name, the key of a row that is drawn, colour, marker, line
+    ("parameters, one-hot", "margin_count", PURPLE, "v", (0, (1, 1))),
+    ("no T", "margin_length_free", SKY, "D", (0, (5, 1, 1, 1))),
+    ("margin", "margin_l2", BLUE, "o", "-"),
+    ("chain", "chain_l2", ORANGE, "s", "-."),
+    ("Dudley", "dudley", GREEN, "^", "--"),
+    ("Occam", "occam", GREY, "P", "-"),
+    ("exact identification", "m_star", BLACK, "*", "-"),
+    ("parameters, narrow", "margin_count_narrow", PURPLE, "<", "--"))
+
+
+def bounds(record, path):
+    """Draw what `bound` says: how examples grow with T, beside the Rademacher complexity of the class from below.
+
+    record: lab.tables.bound_table as rows and rademacher_table as rademacher, with what they were made for.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    growth(left, record["rows"], record["eps"])
+    complexity(right, record["rademacher"])
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.title.set_size(10)
+        ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
+    rule = {"and": "AND", "or": "OR"}.get(record["task"], record["task"])
+    figure.suptitle(f"{rule} of {record['k']} of T bits by one head{changed}", x=0.01, ha="left")
+    save(figure, path)
+
+
+def growth(ax, rows, eps):
+    """Every m(T) over the first that is not 0. As numbers of examples the bounds predict nothing, so none is shown."""
+    T = [row["T"] for row in rows]
+    for name, key, color, marker, line in GROWTH:
+        m = [row[key] for row in rows]
+        first = next((x for x in m if x > 0), 1)
+        ax.plot(T, [x / first if x else math.nan for x in m], color=color, marker=marker, linestyle=line, label=name,
+                markersize=4.5, linewidth=1.3)
+    ax.set(xlabel="T, positions", ylabel=f"m(T) / m({T[0]:,})",
+           title=f"How the examples for error {eps:g} grow\n(sizes are vacuous, see the table)")
+    positions_axis(ax, T)
+    plain_log(ax, "y")
+
+
+def complexity(ax, rows):
+    """Lower estimates of Rad at norms that grow with T and at fixed ones, and how the upper bound would go on."""
+    T = [row["T"] for row in rows]
+    kinds = [("fixed", f"||q|| <= {rows[0]['fixed']['B_q']:g}", ORANGE, "s")]
+    if any(row["growing"] != row["fixed"] for row in rows):
+        kinds.insert(0, ("growing", "||q|| grows", BLUE, "o"))
+    for kind, name, color, marker in kinds:
+        column = {key: np.array([row[kind][key] for row in rows]) for key in ("mean", "se", "single", "lead")}
+        ax.plot(T, column["mean"], color=color, marker=marker, markersize=4.5, linewidth=1.3, label=f"{name}: found")
+        ax.errorbar(T, column["mean"], 2 * column["se"], color=color, linestyle="", elinewidth=1, capsize=2)
+        ax.plot(T, column["single"], color=color, linestyle=":", linewidth=1.5, label=f"{name}: one position")
+        ax.plot(T, column["mean"][0] * column["lead"] / (column["lead"][0] or 1), color=color, linestyle=(0, (6, 4)),
+                linewidth=1, alpha=0.7, label=f"{name}: upper bound, scaled")
+    upper = max(row[kind]["upper"] for row in rows for kind in ("growing", "fixed"))
+    ax.set(xlabel="T, positions", ylabel="Rad, at least", ylim=(0, None),
+           title=f"Rademacher complexity from below, m = {rows[0]['m']}\n"
+                 f"(2 standard errors; the upper bound itself is {upper:.3g})")
+    positions_axis(ax, T)
+
+
+def positions_axis(ax, T):
+    """A logarithmic axis of lengths, at most seven of them named."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(T, [f"{t:,}" if i % math.ceil(len(T) / 7) == 0 else "" for i, t in enumerate(T)])
+    ax.minorticks_off()
 
 
 def plain_log(ax, name):

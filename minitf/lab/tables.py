@@ -18,10 +18,12 @@ from minitf.yardsticks import (fano_m, log_supports, m_star, occam_m, param_coun
 
 TASKS = ("and", "or", "majority", "parity")
 NORMS = ("B_X", "B_q", "B_q1", "B_V", "B_V21", "B_V11", "B_u", "L_s")
+MOST = 1e9                                          # of a budget: products of a dozen stay finite
+LIMIT = 10 ** 120                                   # examples
 LENGTHS = tuple(2 ** j for j in range(4, 11))       # of `rademacher_table`
 
-# Which covers a route allows for each weight: l2 and l1 name the norm of q; best may count parameters; length_free
-# depends on T through the width d alone.
+# Which covers a route allows for each weight: l2 and l1 name the norm of q; l1 and best may count parameters (mau is a
+# binomial, which counts those of q); length_free depends on norms, and on T through the width d alone.
 ROUTES = {
     "l2": {"q": ["sid"], "W_V": ["frobenius"], "u": ["sid"]},
     "l1": {"q": ["mau"], "W_V": ["frobenius"], "u": ["sid"]},
@@ -105,14 +107,14 @@ def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None):
 def budgets_of(task, T, k, norms, **more):
     """task_class with some budgets replaced."""
     c, beta = task_class(task, T, k)
-    for name in norms or {}:
-        choice("norms", name, NORMS)
+    for name, budget in (norms or {}).items():
+        real(choice("norms", name, NORMS), budget, f"a number from 0 to {MOST:g}", lambda x: 0 <= x <= MOST)
     return replace(c, **(norms or {}), **more), beta
 
 
 def bound_row(k, T, eps, delta, c, beta, rho):
     def solve(bound):
-        return sample_complexity(bound, eps, rtol=5e-3)
+        return sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
 
     def gap(rad):
         return solve(lambda m: gap_bound(rad(m), m, delta))
@@ -128,16 +130,17 @@ def bound_row(k, T, eps, delta, c, beta, rho):
                   "occam": occam_m(supports, eps, delta)}
 
 
-def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0):
-    """Return for T = 16, 32, .., 1024 the Rademacher complexity of the class on m uniform inputs, from below and above.
+def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, lengths=LENGTHS):
+    """Return for T of lengths >= k the Rademacher complexity of the class on m uniform inputs, from below and above.
 
     "growing": at the norms of `task_class`, "fixed": with ||q||_2 <= 6 (or what norms says) at every T; no clip and no
-    (1,1) norms. Of each: mean and se of `rademacher_lower`, single, upper (`rad_chain`, at most the radius of the
-    class), lead = sqrt(C2/m), the size of the first term of Dudley's integral.
+    (1,1) norms. Of each: B_q; mean and se of `rademacher_lower`, single; upper (`rad_chain`, at most the radius of the
+    class); lead = sqrt(C2/m), the size of the first term of Dudley's integral. Errors: B_X below sqrt 2, the length of
+    the tokens.
     """
-    first, *seeds = np.random.SeedSequence(integer("seed", seed, 0)).spawn(1 + len(LENGTHS))
-    X, rows = np.random.default_rng(first).integers(0, 2, (m, LENGTHS[-1]), np.uint8), []
-    for T, child in zip(LENGTHS, seeds):
+    first, *seeds = np.random.SeedSequence(integer("seed", seed, 0)).spawn(1 + len(lengths))
+    X, rows = np.random.default_rng(first).integers(0, 2, (m, max(lengths)), np.uint8), []
+    for T, child in zip(lengths, seeds):
         if T >= k:
             c, _ = budgets_of(task, T, k, norms, B_q1=None, B_V11=None, clip=False)
             fixed = replace(c, B_q=(norms or {}).get("B_q", 6.0))
@@ -149,8 +152,8 @@ def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0):
 def estimates(X, c, seed, signs):
     radius, covers = c.B_u * c.L_s * c.B_V * c.B_X, ROUTES["best"] | {"q": ["sid", "vol"]}
     found = rademacher_lower(X, c, np.random.default_rng(seed), signs=signs)
-    return {"mean": found.mean, "se": found.se, "single": found.single,
-            "upper": rad_chain(partial(scalar_logcov, c=c, covers=covers), len(X), radius),
+    return {"B_q": c.B_q, "mean": found.mean, "se": found.se, "single": found.single,
+            "upper": rad_chain(partial(scalar_logcov, c=c, covers=covers), len(X), radius) if radius else 0.0,
             "lead": math.sqrt(scalar_C2(len(X), c).C2 / len(X))}
 
 
