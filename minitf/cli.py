@@ -1,7 +1,7 @@
 """The command line: options in, a report or one JSON object out."""
 import click
 
-from minitf.commands import bounds, construct, learn, plot, sweep, trust
+from minitf.commands import bench, bounds, construct, learn, plot, sweep, trust
 from minitf.commands.shell import Commands
 from minitf.params import VERSION
 
@@ -21,7 +21,8 @@ def commands(context):
         click.echo(context.get_help())
 
 
-for command in (learn.learn, learn.predict, sweep.sweep, plot.plot, construct.construct, bounds.bound, trust.explain, trust.check):
+for command in (learn.learn, learn.predict, sweep.sweep, plot.plot, construct.construct, bounds.bound, trust.explain, trust.check,
+                bench.bench):
     commands.add_command(command)
 
 main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it
