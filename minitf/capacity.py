@@ -71,28 +71,49 @@ def certify(model, X, y, delta=0.05, *, k=None, logits=None):
     margins = (2.0 * y - 1) * logits
     fitted = bool(margins.min() > 0)
     g = float(margins.min() if fitted else np.median(abs(logits))) or 1.0
-    family = family_of(model.params, model.model, 2 * g)
-    if isinstance(family, str):
-        return Certificate(None, f"none: {family}")
-    name, norms, build = family
-    budgets, left = dyadic_budgets(norms, delta / 2)
-    logcov, rad = build(*budgets)
-
-    def bound(m):
-        return margin_bound(logcov, m, left) if fitted else gap_bound(rad(m), m, left)
-
+    k = None if k is None else integer("k", k, 1, model.model.T)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = certified(model, 2 * g, delta / 2, fitted, len(y))
+    if isinstance(found, str):
+        return Certificate(None, f"none: {found}")
+    name, gap, needed = found
     loss = 0.0 if fitted else float(np.clip(1 - margins / g, 0, 1).mean())
-    error = min(1.0, loss + bound(len(y)))
-    needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=5e-3, limit=LIMIT)
+    error = min(1.0, loss + gap)
     strength = model.strength()
-    k = int((2 * strength >= strength.max()).sum()) if k is None else integer("k", k, 1, model.model.T)
+    k = int((2 * strength >= strength.max()).sum()) if k is None else k
     yardstick = occam_m(log_supports(model.model.T, k), TARGET, delta, agnostic=not fitted)
     factor = None if needed is None else needed / yardstick
-    here = f"error at most {error:.1%}" if error < 1 else f"vacuous at m = {len(y)}"
-    least = f"{TARGET:.0%} error" + ("" if fitted else " above the margin loss")
-    text = (f"{here}; the same norms and margin certify {least} from m = {rounded(needed)} on, "
-            f"{rounded(factor)} times Occam's {yardstick}")
+    text = summary(error, len(y), fitted, needed, yardstick, factor)
     return Certificate(error, text, name, fitted, g, needed, yardstick, factor, delta)
+
+
+def certified(model, scale, delta, fitted, m):
+    """Return the family of a model, the bound at m, the m at which it falls to TARGET or None; or why there is none."""
+    try:
+        family = family_of(model.params, model.model, scale)
+        if isinstance(family, str):
+            return family
+        name, norms, build = family
+        budgets, left = dyadic_budgets(norms, delta)
+        logcov, rad = build(*budgets)
+
+        def bound(m):
+            return margin_bound(logcov, m, left) if fitted else gap_bound(rad(m), m, left)
+
+        needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=5e-3, limit=LIMIT)
+        return name, bound(m), needed
+    except (ArithmeticError, ValueError):           # nothing here is input: a product of norms is inf, or eps over it 0
+        return "its norms multiply to more than float64 holds"
+
+
+def summary(error, m, fitted, needed, yardstick, factor):
+    """A certificate in one line; of one that is vacuous, that it is."""
+    here = f"error at most {error:.1%}" if error < 1 else f"vacuous at m = {m}"
+    least = f"{TARGET:.0%} error" + ("" if fitted else " above the margin loss")
+    if needed is None:
+        return f"{here}; more than {LIMIT:.0e} examples of the same norms and margin would certify {least}"
+    return (f"{here}; the same norms and margin certify {least} from m = {rounded(needed)} on, "
+            f"{rounded(factor)} times Occam's {yardstick}")
 
 
 def rounded(x):
@@ -161,6 +182,7 @@ def moved_into(sets, x):
 
 
 def unit_rows(x):
+    """Rows scaled to length 1; rows of zeros stay."""
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(float).tiny)
 
 

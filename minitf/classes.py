@@ -66,6 +66,7 @@ class Leading(NamedTuple):
 
 
 def leading(parts):
+    """Return (C2, c0) of a network of these parts: C2 is the minimum of `split`, c0 the sum of theirs."""
     A, c = zip(*(part.leading() for part in parts))
     return Leading(split(A, [part.b for part in parts], 1.0)[1], math.fsum(c))
 
@@ -75,6 +76,7 @@ SHARES = sorted({round(UNITS ** (j / 24)) for j in range(25)})
 
 
 def logcov(eps, parts, radius, covers, search=False):
+    """Return the bound on log N of a network of these parts, as the docstring of this module says; 0 from radius on."""
     covers, weights = covers or {}, {part.weight for part in parts}
     for name in covers:
         choice("covers", name, sorted(weights))

@@ -26,10 +26,12 @@ from minitf.checks import choice, integer, real, require
 
 
 def nonnegative(name, value):
+    """Return value as float; it must be finite and not below 0."""
     return real(name, value, "a finite number >= 0", lambda a: 0 <= a < math.inf)
 
 
 def positive(name, value):
+    """Return value as float; it must be finite and above 0."""
     return real(name, value, "a finite number > 0", lambda a: 0 < a < math.inf)
 
 

@@ -166,6 +166,7 @@ def differ(h, other, P):
 
 
 def symmetric_rho(g, j, k, p):
+    """P(labels differ) of a rule that counts, over the number of ones among the j shared bits."""
     own = binomial(k - j, p)
     h = np.array([g[a:a + k - j + 1] @ own for a in range(j + 1)])
     return float(differ(h, h, binomial(j, p)))

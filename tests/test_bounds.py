@@ -97,6 +97,11 @@ def test_monotone():
     assert (np.diff([rad_chain(pure(C), 10 ** 4, 1.0) for C in (0.1, 1, 5, 20)]) > 0).all()
     assert (np.diff([margin_bound(pure(1), 100, delta) for delta in (.1, .01, 1e-9)]) > 0).all()
     assert (np.diff([margin_bound(pure(1), 100, .1, gam) for gam in (.5, .4, .1)]) > 0).all()
+    radii = (0.1, 0.5, 1, 2, 10)
+    assert (np.diff([rad_dudley_closed(10, 1, 10 ** 4, D) for D in radii]) > 0).all()
+    assert (np.diff([rad_chain(pure(0.1), 10 ** 4, D) for D in radii]) >= 0).all()
+    assert (np.diff([gap_bound(.1, m, .1) for m in (10, 100, 10 ** 6)]) < 0).all()
+    assert (np.diff([sample_complexity(lambda m: gap_bound(0, m, .1), eps) for eps in (.5, .1, .01)]) > 0).all()
     base = gap_bound(.1, 100, .1, 2, 1)
     assert all(gap_bound(*args) > base for args in [(.2, 100, .1, 2, 1), (.1, 99, .1, 2, 1), (.1, 100, .09, 2, 1),
                                                     (.1, 100, .1, 3, 1), (.1, 100, .1, 2, 2)])

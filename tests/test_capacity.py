@@ -244,6 +244,22 @@ def test_a_model_that_says_nothing():
     assert found.error == 1 and not found.fitted and found.margin == 1
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")       # of the forward pass
+def test_norms_beyond_any_number_of_examples():
+    """No finite answer, and no number is made up; where the arithmetic itself ends, that is said."""
+    X = np.array(list(product((0, 1), repeat=6)), np.uint8)
+    model = SCALARS["scalar"]
+    found = certify((random_params(model, 0, 1e9), model), X, X[:, 0], k=1)
+    assert (found.error, found.needed, found.factor) == (1, None, None)
+    assert found.text == "vacuous at m = 64; more than 1e+60 examples of the same norms and margin would certify 10% " \
+        "error above the margin loss"
+    json.dumps(found._asdict(), allow_nan=False)
+    deep = ModelConfig.network(6, L=6, H=2, d=9, d_v=3)
+    for model, scale in ((deep, 1e20), (model, 1e60), (SCALARS["onehot"], 1e150)):
+        found = certify((random_params(model, 0, scale), model), X, X[:, 0], k=1)
+        assert found == Certificate(None, "none: its norms multiply to more than float64 holds")
+
+
 @pytest.mark.parametrize("x, text", [(1.444, "1.4"), (9.96, "10"), (12.6, "13"), (1352, "1,400"), (213977, "210,000"),
                                      (44221632, "4.4e7"), (1e12, "1.0e12"), (None, "inf")])
 def test_rounded(x, text):

@@ -147,6 +147,26 @@ def test_scalings_by_hand():
         81 * 16 * math.log(100))
 
 
+def test_scalings_and_length_free_grow_with_every_norm():
+    """Strictly with every norm they name, with m and T; no other budget enters."""
+    forms = [(HEAD, {"B_X", "B_Z", "B_QKF", "B_V", "B_V21", "L_s", "T"}, lambda c: head_scaling(0.1, 100, c)),
+             (SCALAR, {"B_X", "B_q", "B_V", "B_V21", "B_u", "L_s", "T"}, lambda c: scalar_scaling(0.1, 100, c)),
+             (HEAD, {"B_X", "B_Z", "B_QK11", "B_V", "B_V11", "L_s", "d", "d_v"}, lambda c: length_free_logcov(0.1, c))]
+    for c, used, form in forms:
+        for field in fields(c):
+            if field.type in (int, float):
+                wider = form(replace(c, **{field.name: 2 * getattr(c, field.name)}))
+                assert (wider > form(c)) if field.name in used else (wider == form(c)), field.name
+    assert head_scaling(0.1, 101, HEAD) > head_scaling(0.1, 100, HEAD)
+    base = dict(eps=0.1, m=100, T=30, d=5, L=2, B_X=1.5, B_w=2.0, C_2=1.1, C_21=2.0, L_s=1.0, power=2)
+    for name, value in base.items():
+        wider = layers_scaling(**base | {name: 2 * value}) / layers_scaling(**base)
+        assert wider < 1 if name == "eps" else wider > 1, name
+    for kind in ("sum-pre", "concat"):
+        assert multihead_combine([1, 2], kind) < multihead_combine([1, 3], kind) < multihead_combine([1, 3, 1], kind)
+    assert 0 == softmax_l1_bound(0) < softmax_l1_bound(1) < softmax_l1_bound(3) < softmax_l1_bound(40) == 2
+
+
 def test_scaling_has_the_shape_of_the_bound():
     """Head C2 over the paper's form stays within a factor while norms, m and T sweep orders of magnitude."""
     ratios = []

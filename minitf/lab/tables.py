@@ -78,6 +78,7 @@ def position_width(T, k, failure=0.01):
 
 
 def count_parameters(eps, m, c):
+    """log N(eps) of c by `param_count_logcov`, q, W_V and u each a part."""
     parts = scalar_parts(m, c)
     D, r, b = zip(*((part.maps.p * part.maps.d, part.maps.F * part.maps.B, part.b) for part in parts))
     return param_count_logcov(eps, D, r, b)
@@ -113,6 +114,7 @@ def budgets_of(task, T, k, norms, **more):
 
 
 def bound_row(k, T, eps, delta, c, beta, rho):
+    """One row of `bound_table`."""
     def solve(bound):
         return sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
 
@@ -150,6 +152,7 @@ def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, leng
 
 
 def estimates(X, c, seed, signs):
+    """One entry of `rademacher_table`. The upper bound is `rad_chain` by ||q||_2 or by counting parameters."""
     radius, covers = c.B_u * c.L_s * c.B_V * c.B_X, ROUTES["best"] | {"q": ["sid", "vol"]}
     found = rademacher_lower(X, c, np.random.default_rng(seed), signs=signs)
     return {"B_q": c.B_q, "mean": found.mean, "se": found.se, "single": found.single,
