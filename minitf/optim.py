@@ -31,6 +31,41 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     return (1 - lr * weight_decay) * x - step, (i, n, s)
 
 
+def repeated(step, **options):
+    """The function x, g -> x that makes one step after the other and keeps their state."""
+    state = None
+
+    def advance(x, g):
+        nonlocal state
+        x, state = step(x, g, state, **options)
+        return x
+
+    return advance
+
+
+def adam(*, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    """repeated(adam_step, ...), only faster: the moments are plain decaying sums in arrays that stay; x is new, g is read."""
+    i, n, s, work = 0, None, None, None
+
+    def step(x, g):
+        nonlocal i, n, s, work
+        if n is None:
+            n, s, work = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
+        i += 1
+        n *= beta1
+        n += g
+        s *= beta2
+        s += np.multiply(g, g, out=work)
+        unit = math.sqrt((1 - beta2) / (1 - beta2 ** i))                # sqrt(s) times this is adam_step's root
+        np.sqrt(s, out=work)
+        work += eps / unit
+        np.divide(n, work, out=work)
+        work *= lr * (1 - beta1) / (1 - beta1 ** i) / unit
+        return x - work if weight_decay == 0 else (1 - lr * weight_decay) * x - work
+
+    return step
+
+
 def project_params(params, constraints):
     """Replace every constrained array of a parameter dict by its Euclidean projection; the others pass through."""
     return {name: constraints[name].project(value) if name in constraints else value for name, value in params.items()}

@@ -6,6 +6,7 @@ one step of `optim` on the flat parameter vector, one projection onto the model'
 """
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy as np
 from minitf.bounded import fit_bounded, longest_search
 from minitf.checks import choice, floats, generator, integer, real, require, shape
 from minitf.losses import logistic
-from minitf.model import ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, shapes
-from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
+from minitf.model import (ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, is_scalar,
+                          scalar_gradient, shapes)
+from minitf.optim import adam, fixed_point_residual, gradient_step, project_params, repeated
 from minitf.packed import examples
 from minitf.params import flatten, same_shapes, unflatten
 from minitf.projections import Ball, Intersection, Simplex
@@ -105,7 +107,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
         params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps, train.mirror)
     else:
         params = _plain_loop(X, y, model, rng, train, params, sets, report)
-        params = {name: value.astype(np.float64) for name, value in params.items()}
+        params = {name: np.array(value, np.float64, order="C") for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
     _, grads = mean_gradient(params, X, y, model)
     residual = fixed_point_residual(params, grads, sets)
@@ -188,21 +190,47 @@ def _doubts(params, X, y, fresh, model, tol):
 
 
 def descend(X, y, params, model, rng, train, sets):
-    """Yield (batch loss, params) after every step, for ever: gradient, optimiser on the flat vector, projection."""
+    """Yield (batch loss, params) after every step, for ever: gradient, optimiser on one vector, projection."""
     m = len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
     usual = 1e-3 if model.block == "gpt" else 3e-3
-    optimiser, options = adam_step, {"lr": train.lr or usual, "weight_decay": decay}
+    step = adam(lr=train.lr or usual, weight_decay=decay)
     if train.method == "pgd":
-        optimiser, options = gradient_step, {"lr": train.lr or 0.1, "momentum": 0.9}
-    batch, state, order = min(train.batch or 128, m), None, np.empty(0, int)
+        step = repeated(gradient_step, lr=train.lr or 0.1, momentum=0.9)
     dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set
-    params = project_params({name: value.astype(dtype) for name, value in params.items()}, sets)
+    pack, unpack, hold, gradient = _on_vectors(model, dtype)
+    batch, order = min(train.batch or 128, m), np.empty(0, int)
+    x, held = pack(project_params(params, sets)), hold(X, y) if batch == m else None
     while True:
         if len(order) < batch:
             order = rng.permutation(m)
         rows, order = order[:batch], order[batch:]
-        loss, grads = mean_gradient(params, X[rows], y[rows], model)
-        x, state = optimiser(flatten(params), flatten(grads), state, **options)
-        params = project_params(unflatten(x, params), sets)
-        yield loss, params
+        loss, dx = gradient(x, hold(X[rows], y[rows]) if batch < m else held)
+        x = step(x, dx)
+        if sets:
+            x = pack(project_params(unpack(x), sets))
+        yield loss, unpack(x)
+
+
+def _on_vectors(model, dtype):
+    """mean_gradient with the parameters as one vector, as in `model.scalar_gradient`, and by it where it applies:
+    x = pack(params), params = unpack(x), data = hold(X, y), gradient(x, data) -> loss, dx until the next call."""
+    if is_scalar(model):
+        pack, unpack, prepare, fast = scalar_gradient(model, dtype)
+    else:
+        like = {name: np.empty(shape) for name, shape in shapes(model).items()}
+        pack, unpack = lambda params: flatten(params).astype(dtype), partial(unflatten, like=like)
+        prepare, fast = lambda X, y: None, lambda x, prepared: None
+
+    def hold(X, y):
+        return X, y, prepare(X, y)
+
+    def gradient(x, data):
+        X, y, prepared = data
+        found = fast(x, prepared)
+        if found is None:
+            loss, grads = mean_gradient(unpack(x), X, y, model)
+            found = loss, pack(grads)
+        return found
+
+    return pack, unpack, hold, gradient
