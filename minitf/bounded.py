@@ -1,13 +1,14 @@
-"""Train the bounded class: projected gradient descent in an l1 ball that grows, first mirror, then Euclidean steps.
+"""Train the bounded class: projected gradient descent in an l1 ball that grows, by mirror and by Euclidean steps.
 
 One head over bits: a = softmax(0, q), r_i = sum_t a_t X_it, logit = w r + c. A search is a descent from uniform
 attention (`descend`), for either sign of w, and then restarts that each forbid one position of the best head so far
 (`restarts_from`): a wrong position is replaced where the gradient, not an enumeration, says that another fits better.
 
-Why mirror steps first: the Euclidean gradient in q carries a factor a_t ~ 1/T and softmax lets the first coordinate
-that grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together; the
-Euclidean steps in the full ball then remove the rest. Why both signs: a wrong sign at the start locks onto noise. Why
-the ball grows: a small one holds many weak positions, so that the early choices are averages and not decisions.
+Why mirror steps: the Euclidean gradient in q carries a factor a_t, 1/T at first, and softmax lets the first coordinate
+that grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together. In the
+second half of the stages the two take turns: Euclidean steps remove what is not needed, and a position that was left
+behind still rises. Why both signs: a wrong sign at the start locks onto noise. Why the ball grows: a small one holds
+many weak positions, so that the early choices are averages and not decisions.
 """
 from typing import NamedTuple
 
@@ -19,10 +20,10 @@ from minitf.ops import softmax
 from minitf.packed import Packed
 from minitf.projections import Ball
 
-STAGES = 8              # the radius grows in this many equal steps; the first half of them are mirror steps
+STAGES = 8              # the radius grows in this many equal steps
 STEPS = 10              # steps a stage
 FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at this stage
-WIDE = 4096             # positions that a stage may move; of more, the gradient at its start chooses
+WIDE = 1024             # positions that a stage may move; of more, the gradient at its start chooses
 DROPPED = 8             # a round of restarts tries to do without each of at most this many positions
 RIDGE = 1e-6            # on w, so that the refit of separable data has a finite answer
 
@@ -150,9 +151,10 @@ def descend(X, y, q, at, sign, model, forbidden=-1, first=1, steps=STEPS, mirror
             q[:, kept] = old
             a, r = attend(q, seen)
         allowed = seen.at != np.reshape(forbidden, (-1, 1))
-        for _ in range(steps):
+        for i in range(steps):
             residual, average = slope(r, y, w, c, sign)
-            d = direction(a, average, residual @ seen.bits, allowed, mirror and stage <= STAGES // 2)
+            natural = mirror and (stage <= STAGES // 2 or i % 2 == 1)
+            d = direction(a, average, residual @ seen.bits, allowed, natural)
             q_new = ball.project(q + step * d)
             a_new, r_new = attend(q_new, seen)
             w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)

@@ -22,7 +22,11 @@ def lower(v, r):
     p = max(v - theta, 0); theta = 0 if sum v <= r, else the root of sum max(v - theta, 0) = r (see `threshold`). O(n).
     Source: Held, Wolfe and Crowder 1974; Duchi, Shalev-Shwartz, Singer and Chandra 2008.
     """
-    return where(v.sum(axis=-1) > r, threshold, v, r)
+    def solve(v, r):
+        p = threshold(v, r)
+        return np.minimum(p, v, out=p)              # theta >= 0, also where rounding makes it a little less
+
+    return where(v.sum(axis=-1) > r, solve, v, r)
 
 
 def level(v, r):

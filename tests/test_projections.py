@@ -609,3 +609,13 @@ def test_a_search_cut_short_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         paper()[1].project(x=paper()[0])
+
+
+def test_l1_keeps_zeros_exactly_even_where_rounding_alone_is_outside():
+    """A sum one rounding above the radius: theta is 0 up to rounding, and must not come out below."""
+    for seed in range(300):
+        x = np.random.default_rng(seed).random(20)
+        x[10:] = 0
+        for ulps in range(1, 5):
+            p = Ball("l1", x.sum() * (1 - ulps * 2.0 ** -53)).project(x)
+            assert not p[10:].any() and (p <= x).all()
