@@ -81,7 +81,8 @@ def report(record, *files):
         "Attention  " + "  ".join(f"{i}: {a:.2%}" for i, a in zip(record["support"], record["attention"])),
         f"           temperature beta = {record['beta']:.6g}, leak lam = {record['leak']:.6g}; "
         f"any head that leaks no more needs a score gap of {record['gap']:.6g}",
-        f"Code       {record['code']}, 0 to W = {sum(record['weights']):g}",
+        f"Code       {record['code']}, 0 to W = {sum(record['weights']):g}; the weights of the bits are at most "
+        f"w = {max(record['weights']):g}",
         f"Readout    {record['form']}: {FORMS[record['form']]}", "",
         "Norms      used, and what suffices",
         *(f"  {name:{column}}  {norm['value']:10.5g}  of at most {norm['bound']:10.5g} = {norm['formula']}"
