@@ -51,6 +51,6 @@ def relu_readout(out, W_C, w, c, signs, array, grads):
     np.matmul(R, dz, out=dw)
     dc[...] = dz.sum()
     dR = np.multiply(w[:, None], dz, out=array("dR", d_o, m))
-    dR *= np.sign(R, out=R)                                             # 0 or 1
+    dR *= R > 0
     np.matmul(out, dR.T, out=dW_C)
     return float(loss.sum()) / m, np.matmul(W_C, dR, out=array("dout", width, m))

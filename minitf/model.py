@@ -15,6 +15,7 @@ Source: Edelman, Goel, Kakade, Zhang 2022, section 3 (tf-head, tf-scalar).
 """
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -213,8 +214,9 @@ def scalar_layout(model):
     """
     T, H, d, d_v, d_o = model.T, model.H, model.d, model.d_v, model.d_o
     shapes = (3 + T, d), (H * (1 + d_v), d), (model.width, d_o), (d_o,), ()
-    ends = np.cumsum([0, *map(math.prod, shapes)])
-    return ends[-1], lambda x: [x[i:j].reshape(size) for i, j, size in zip(ends, ends[1:], shapes)]
+    ends = np.cumsum([0, *map(math.prod, shapes)]).tolist()
+    cuts = [(slice(*pair), shape) for pair, shape in zip(zip(ends, ends[1:]), shapes)]
+    return ends[-1], lambda x: [x[cut].reshape(shape) for cut, shape in cuts]
 
 
 def scalar_gradient(model, dtype):
@@ -241,16 +243,17 @@ def scalar_gradient(model, dtype):
 
     def hold(X, y):
         X = np.asarray(X).astype(dtype)
-        return X, np.ascontiguousarray(X.T), 1 - 2 * np.asarray(y).astype(dtype)
+        rows = X, np.ascontiguousarray(X.T)
+        return rows, cache(lambda: tuple(1 - x for x in rows)), 1 - 2 * np.asarray(y).astype(dtype)
 
     def gradient(x, data):
-        (X, X_T, signs), (K, W, W_C, w, c) = data, parts(x)
+        (rows, turned_rows, signs), (K, W, W_C, w, c) = data, parts(x)
         U = np.matmul(W, K.T, out=array("U", len(W), len(K)))
-        heads = additive_heads(U.reshape(*shape_W), X, X_T, array)
+        heads = additive_heads(U.reshape(*shape_W), rows, turned_rows, array)
         if heads is None:
             return None
         out, back = heads
-        loss, dout = relu_readout(out.reshape(-1, len(X)), W_C, w, c, signs, array, drest)
+        loss, dout = relu_readout(out.reshape(-1, len(signs)), W_C, w, c, signs, array, drest)
         dU = back(dout.reshape(out.shape)).reshape(U.shape)
         np.matmul(dU, K, out=dW)
         np.matmul(dU.T, W, out=dK)

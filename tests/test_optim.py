@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
+from minitf import optim
+from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params, repeated
 from minitf.projections import Ball, Simplex
 
 
@@ -126,3 +127,25 @@ def test_residual_sees_an_optimum_at_a_corner():
     cost, sets = np.array([3.0, 1.0, 2.0]), {"x": Simplex()}
     for i, vertex in enumerate(np.eye(3)):
         assert (fixed_point_residual({"x": vertex}, {"x": cost}, sets) < 1e-14) == (i == 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"lr": 0.1, "weight_decay": 0.2},
+                                     {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 0.1}])
+def test_adam_is_adam_step_again_and_again(rng, options):
+    gradients = rng.standard_normal((50, 7)) * 10.0 ** rng.integers(-4, 4, (50, 1))
+    x = start = rng.standard_normal(7)
+    want, step = run(adam_step, start, list(gradients), **options), optim.adam(**options)
+    for g, point in zip(gradients, want):
+        x = step(frozen(x), frozen(g))
+        assert np.allclose(x, point, rtol=1e-13, atol=1e-14)
+    single = optim.adam(**options)(start.astype(np.float32), gradients[0].astype(np.float32))
+    assert single.dtype == np.float32 and np.allclose(single, want[0], rtol=1e-5)
+
+
+def test_repeated_keeps_the_state(rng):
+    gradients, x = rng.standard_normal((6, 3)), rng.standard_normal(3)
+    want = run(gradient_step, x, list(gradients), lr=0.1, momentum=0.9)
+    step = repeated(gradient_step, lr=0.1, momentum=0.9)
+    for g, point in zip(gradients, want):
+        x = step(x, g)
+        assert np.array_equal(x, point)
