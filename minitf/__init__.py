@@ -4,6 +4,7 @@ import numpy
 from minitf.attention import attention, attention_weights
 from minitf.bits import cls_head, mean_bit
 from minitf.blocked import attention_blocked
+from minitf.capacity import certify, rademacher_lower
 from minitf.construct import construct
 from minitf.identify import consistent_supports
 from minitf.losses import logistic
@@ -19,10 +20,11 @@ from minitf.trust.verify import check_pullback, projection_gap, saved
 
 __all__ = [
     "Ball", "BooleanTask", "Intersection", "ModelConfig", "Progress", "Result", "Simplex", "TrainConfig",
-    "__version__", "add", "attention", "attention_blocked", "attention_weights", "cap", "check_pullback",
+    "__version__", "add", "attention", "attention_blocked", "attention_weights", "cap", "certify", "check_pullback",
     "cls_head", "consistent_supports", "constraints", "construct", "dual_norm", "embed", "fit", "forward", "gelu",
     "identity", "init_params", "layer_norm", "linear", "load", "logistic", "mean_bit", "norm", "project",
-    "projection_gap", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table", "unit_ball",
+    "projection_gap", "rademacher_lower", "relu", "sample_task", "saved", "sigmoid", "softmax", "truth_table",
+    "unit_ball",
 ]
 
 # The C library of Linux gives freed arrays back to the system, and the next step then pays for clearing fresh pages.

@@ -138,7 +138,7 @@ def test_the_report_of_noisy_labels_tells_both_accuracies(run):
 ])
 def test_reports_of_other_models_and_tasks(run, options, lines):
     code, out, err = run("learn", "--seed", 3, *options)
-    assert code in (0, 1) and err == "" and "Traceback" not in out
+    assert code in (0, 1) and err in ("", "training\n") and "Traceback" not in out      # slow machines show the bar
     for line in lines:
         assert re.search("^" + line, out, re.M), out
     assert not re.search(r" $|nan|inf\b|-0\.0%", out, re.M), out
@@ -223,12 +223,12 @@ BAD = [
     ("--redraw --m 1", "--redraw: expected a sample of m = 1 that determines the support, got 200 ambiguous ones"),
     ("--method newton", "'--method': 'newton' is not one of"),
     ("--model bert", "'--model': 'bert' is not one of"),
-    ("--T 1000000000000", "--T: expected at most 4194304 with model paper and heads = 1, got 1000000000000"),
+    ("--T 1000000000000", "--T: expected at most 33554432 with model paper and heads = 1, got 1000000000000"),
     ("--T 1000000000000000000000000", "--T: expected at most"),
     ("--k 1000000", "--k: expected at most T = 64"),
     ("--k 1000000 --T 2000000", "--k: expected at most 20"),
-    ("--k 20 --task parity", "--m: expected at most 16777216 examples of 64 bits"),
-    ("--m 1000000000000", "--m: expected at most 16777216 examples of 64 bits"),
+    ("--k 20 --task parity", "--m: expected at most 134217728 examples of 64 bits"),
+    ("--m 1000000000000", "--m: expected at most 134217728 examples of 64 bits"),
     ("--bogus", "[Nn]o such option"),
     ("word", "unexpected extra argument"),
     ("--k", "requires an argument"),
@@ -283,7 +283,7 @@ def test_no_memory_is_one_line(run, monkeypatch):
 
 def test_a_defect_is_no_bad_input(monkeypatch):
     def plan(**options):
-        return runs.Plan(runs.ModelConfig.paper(4), runs.TrainConfig(), lambda callback: 1 / 0)
+        return runs.Plan(runs.ModelConfig.paper(4), runs.TrainConfig(), lambda *callbacks: 1 / 0)
 
     monkeypatch.setattr(learn, "plan_task", plan)
     with pytest.raises(ZeroDivisionError):
@@ -459,7 +459,7 @@ def test_a_bar_appears_on_stderr_only_when_training_takes_long(run, monkeypatch)
     monkeypatch.setattr(shell, "PATIENCE", -1.0)
     late = run("learn", "--json", "--T", 16)
     assert late[0] == code and strictly(late[1]) | {"seconds": 0} == strictly(out) | {"seconds": 0}
-    assert late[2] == "training\n"              # the label alone where stderr is no terminal
+    assert late[2] == "training\nfresh examples\n"     # the labels alone where stderr is no terminal
 
 
 def test_the_bar_follows_the_steps_and_the_loss(monkeypatch):
@@ -473,7 +473,7 @@ def test_the_bar_follows_the_steps_and_the_loss(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(shell, "PATIENCE", -1.0)
-    with shell.progress(100) as callback:
+    with shell.progress(("training", 100)) as (callback,):
         for step in range(1, 61):
             callback(Progress(step, 1 / step, None))
     shown = re.findall(r"(\d+)/100 .*?loss (\d\.\d{4})", terminal.getvalue())

@@ -210,7 +210,7 @@ def test_every_fresh_example_is_counted_once(T, n):
     (10_000, True, True), (9_999, True, False), (10_000, False, False)])
 def test_learned_means_exact_support_and_every_fresh_example(monkeypatch, clean, support, learned):
     plan = runs.plan_task("and", 2, 16, m=50)
-    monkeypatch.setattr(runs, "count_correct", lambda *args: [(clean, clean)])
+    monkeypatch.setattr(runs, "count_correct", lambda *args, callback: [(clean, clean)])
     if not support:
         monkeypatch.setattr(train.Result, "support", lambda self, k: (0, 1))
     record = plan.run()[1]

@@ -5,7 +5,7 @@ from minitf.checks import require
 from minitf.commands.shell import bad_input, check_outputs, labels_of, need, progress
 from minitf.lab.datasets import read_table
 from minitf.lab.report import report
-from minitf.lab.runs import MODELS, as_json, plan_table, plan_task
+from minitf.lab.runs import HOLDOUT, MODELS, as_json, plan_table, plan_task
 from minitf.result import load
 from minitf.tasks import KINDS
 from minitf.train import most_steps
@@ -55,14 +55,14 @@ def learn(data, label, save, plot, json, **options):
     with bad_input():
         check_outputs([data], save=save, plot=plot)
         plan = plan_task_of(label, options) if data is None else plan_table_of(data, label, options)
-    with progress(most_steps(plan.model, plan.train)) as callback:
-        result, record = plan.run(callback)
+    with progress(("training", most_steps(plan.model, plan.train)), ("fresh examples", HOLDOUT)) as callbacks:
+        result, record = plan.run(*callbacks)
     with bad_input():
         if figures is not None:
             figures.learning(record, result, plot)
         if save is not None:                    # last, and quick: an interruption leaves all of the files or none
             result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
-    click.echo(as_json(record) if json else report(record, save, plot))
+    click.echo(as_json(record) if json else report(record, save, plot, counting=callbacks[1].seconds))
     return 0 if record["learned"] else 1
 
 

@@ -10,7 +10,7 @@ import click
 from minitf.checks import require
 from minitf.params import check_writable
 
-PATIENCE = 2.0          # seconds of training before a progress bar appears
+PATIENCE = 2.0          # seconds of work before a progress bar appears
 
 
 class Commands(click.Group):
@@ -49,24 +49,39 @@ def bad_input():
 
 
 @contextlib.contextmanager
-def progress(length):
-    """A callback for fit that shows a bar on stderr once training has taken PATIENCE seconds."""
-    start, bar = time.monotonic(), None
+def progress(*stages):
+    """A callback (`minitf.Progress`) for each of the stages (label, steps) of a long piece of work, one after another:
+    each shows a bar on stderr once its stage has taken PATIENCE seconds, and knows its seconds at the end."""
+    shown = []                                  # the one bar to be seen
 
-    def callback(state):
-        nonlocal bar
-        if bar is None and time.monotonic() - start > PATIENCE:
-            bar = click.progressbar(length=length, label="training", file=sys.stderr, show_pos=True,
-                                    item_show_func=lambda loss: "" if loss is None else f"loss {loss:.4f}")
-            bar.start -= PATIENCE               # the estimate of the time to go counts from the first step
-        if bar is not None and (bar.pos == 0 or state.step % 20 == 0):
-            bar.update(state.step - bar.pos, state.loss)
+    def finish():
+        while shown:
+            shown.pop().render_finish()
+
+    def follow(label, length):
+        start = bar = None
+
+        def callback(state):
+            nonlocal start, bar
+            if start is None:
+                start = time.monotonic()
+                finish()
+            callback.seconds = time.monotonic() - start
+            if bar is None and callback.seconds > PATIENCE:
+                bar = click.progressbar(length=length, label=label, file=sys.stderr, show_pos=True,
+                                        item_show_func=lambda loss: "" if loss is None else f"loss {loss:.4f}")
+                bar.start -= PATIENCE           # the estimate of the time to go counts from the first step
+                shown.append(bar)
+            if bar is not None and (bar.pos == 0 or state.step // 20 > bar.pos // 20):
+                bar.update(state.step - bar.pos, state.loss)
+
+        callback.seconds = 0.0
+        return callback
 
     try:
-        yield callback
+        yield [follow(*stage) for stage in stages]
     finally:
-        if bar is not None:
-            bar.render_finish()
+        finish()
 
 
 def labels_of(table):

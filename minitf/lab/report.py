@@ -1,8 +1,12 @@
 """A record of a run in words: what `learn` prints."""
 
 
-def report(record, *files):
-    """What learn prints: the task, the sample, what was found, the attention, the norms, the files, the verdict."""
+def report(record, *files, counting=0.0):
+    """What learn prints: the task, the sample, what was found, the attention, the norms, the files, the verdict.
+
+    counting: seconds that the fresh examples took, told where they are many."""
+    bits = f"{record['holdout'] * record['T']:.1e}"
+    drawn = [f"           {bits} bits of them drawn and read in {counting:.1f} s"] if counting > 1 else []
     facts = table_facts(record) if record["task"] is None else task_facts(record)
     norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
              for name, norm in record["norms"].items()]
@@ -14,7 +18,7 @@ def report(record, *files):
         f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
         f"{record['seconds']:.2f} s, seed {record['seed']}",
         "", facts["support"],
-        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", "",
+        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", *drawn, "",
         f"Attention of the [CLS] query{heads}" if record["heads"] else "How often a flipped bit flips the answer",
         *bars(record), "",
         *(norms or ["Norm       unconstrained"]), f"Bound      {record['certificate']['text']}",

@@ -18,7 +18,7 @@ from minitf.model import ModelConfig, constraints
 from minitf.packed import Packed
 from minitf.params import VERSION
 from minitf.tasks import labels_by_count, sample_task
-from minitf.train import TrainConfig, fit
+from minitf.train import Progress, TrainConfig, fit
 
 HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
 ATTEMPTS = 200          # samples drawn before an unambiguous one is given up
@@ -68,7 +68,8 @@ RECORD = {
 
 
 class Plan(NamedTuple):
-    """A run whose every option was checked: run(callback=None) -> (Result, record), record a dict of JSON values."""
+    """A run whose every option was checked: run(training=None, counting=None) -> (Result, record), a dict of JSON
+    values. training, counting: callbacks (minitf.Progress) after every step and every block of fresh examples."""
     model: ModelConfig
     train: TrainConfig
     run: Callable
@@ -128,15 +129,18 @@ def sample(task, rng, m):
     return Packed.joined(blocks()), np.concatenate(labels)
 
 
-def count_correct(predictors, task, rng, n=HOLDOUT):
+def count_correct(predictors, task, rng, n=HOLDOUT, callback=None):
     """Of n fresh samples, how many predictions equal the clean label and how many the label with noise.
 
     predictors: functions from X to labels, all asked about the same samples, each drawn once: a list of (clean, noisy).
     """
-    counts = np.zeros((len(predictors), 2), int)
+    counts, done = np.zeros((len(predictors), 2), int), 0
     for X, y in task.blocks(rng, n, max(1, (1 << 22) // task.T)):
         labels = np.stack((task.label(X), y))
         counts += [(predict(X) == labels).sum(axis=1) for predict in predictors]
+        done += len(X)
+        if callback is not None:
+            callback(Progress(done, None, None))
     return [tuple(pair) for pair in counts.tolist()]
 
 
@@ -193,9 +197,9 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
     require(m * T <= LARGEST, "m", f"at most {LARGEST // T} examples of {T} bits (2^33 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw, rule_known=table is not None)
 
-    def run(callback=None):
-        result, seconds = timed_fit(X, y, config, training_rng, train, callback)
-        (clean, noisy), = count_correct([result.predict], drawn, holdout_rng)
+    def run(training=None, counting=None):
+        result, seconds = timed_fit(X, y, config, training_rng, train, training)
+        (clean, noisy), = count_correct([result.predict], drawn, holdout_rng, callback=counting)
         found = result.support(k)
         return result, record_of(
             result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p, noise=drawn.noise,
@@ -225,8 +229,8 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     require(len(held) and len(rows), "holdout", both, holdout)
     X, y = table.X[rows], table.y[rows]
 
-    def run(callback=None):
-        result, seconds = timed_fit(X, y, config, training_rng, train, callback)
+    def run(training=None, counting=None):
+        result, seconds = timed_fit(X, y, config, training_rng, train, training)
         right = int((result.predict(table.X[held]) == table.y[held]).sum())
         interval = wilson(right, len(held))
         weights = result.strength()
