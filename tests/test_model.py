@@ -297,7 +297,8 @@ def test_scalar_gradient_is_that_of_forward_and_logistic(spread, dtype, tol):
     rng = np.random.default_rng(int(2 * spread))
     for H, T, m in (4, 20, 30), (1, 1, 1), (3, 64, 200), (5, 7, 3):
         model, params = spread_scalar(rng, H, T, spread, 0)
-        X, y = rng.integers(0, 2, (m, T), np.uint8), rng.integers(0, 2, m, np.uint8)
+        X, y = random_examples(rng, m, T)
+        X[0], X[-1] = 0, 1                      # all tokens the light symbol of a head: what a difference would lose
         pack, unpack, hold, gradient = scalar_gradient(model, dtype)
         loss, dx = gradient(pack(params), hold(X, y))
         want, grads = mean_gradient(params, X, y, model)
@@ -305,7 +306,8 @@ def test_scalar_gradient_is_that_of_forward_and_logistic(spread, dtype, tol):
         assert dx.dtype == dtype and abs(loss - want) <= tol * want and got.keys() == grads.keys()
         for name, g in grads.items():
             assert got[name].shape == g.shape
-            assert np.linalg.norm(got[name] - g) <= tol * np.linalg.norm(g), name
+            terms = grads["W_V"] if name == "q" else 0.0    # where a head is saturated, dq is a small sum of such terms
+            assert np.linalg.norm(got[name] - g) <= tol * (np.linalg.norm(g) + np.linalg.norm(terms)), name
 
 
 def test_scalar_gradient_may_be_asked_again():
