@@ -31,7 +31,8 @@ from minitf.yardsticks import m_star, rho_overlap
 PROTOCOL = 1            # of the records: raised when a job would give other numbers or a key another meaning
 TASKS = ("and", "or", "majority", "parity")
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening", "exact-search")
-ABLATIONS = {"pgd-no-mirror": {"mirror": False}, "pgd-no-restarts": {"restarts": 0}}
+TRAINING = {             # one start of Adam, as in the paper; the bounded search in full, or without a part
+    "adam": {"restarts": 0, "steps": 2000}, "pgd-no-mirror": {"mirror": False}, "pgd-no-restarts": {"restarts": 0}}
 LARGEST = 1 << 30       # bits of a training set, each a byte, and a float at times
 LIMIT = 20.0            # processor seconds of training, unless given, of the methods that may take for ever
 SNAPSHOTS = 12          # at steps 1, 2, 4, ..., 2048
@@ -44,7 +45,7 @@ RECORD = {
     "k": "size of the support",
     "p": "P(bit = 1)",
     "noise": "probability that a label of the training set was flipped",
-    "method": "one of METHODS",
+    "method": "one of METHODS; adam: one start of at most 2,000 steps",
     "model": "paper, scalar, gpt or mlp; null for a method without one",
     "limit": "processor seconds of training after which a run is a timeout; null: none",
     "seed": "of the sweep",
@@ -113,7 +114,7 @@ def settings(job):
     """The ModelConfig and the TrainConfig of a job that trains a model."""
     base = "adam" if job["method"] == "adam" else "pgd"
     *_, model, train = choose(base, job["model"], base, job["T"], job["k"], None, None, None)
-    options = ABLATIONS.get(job["method"], {})
+    options = TRAINING.get(job["method"], {})
     return model, type(train)(method=base, **options)
 
 
