@@ -119,42 +119,25 @@ OPTIONS = {
 }
 
 
-def plain(arguments, options, fused=False):
-    """out, dq, dk, dv as textbooks have them, in the dtype of q: the rounding errors that any formula may have.
-
-    fused: as of kernels that keep no weights. The backward pass makes the scores again, in another order of rounding,
-    and takes the mean of dA from out: where large scores are in a close race, digits are lost.
-    """
-    q, k, v, dout = arguments.values()
-    shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
-    K, V = (x if shared == 1 else np.repeat(x, shared, axis=-3) for x in (k, v))
-    scale = 1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]
-    mask, cap = explicit(arguments, options), options["softcap"]
-
-    def weights(S, lse=None):
-        S = S if cap is None else cap * np.tanh(S / cap)
-        slope = 1 if cap is None else 1 - (S / cap) ** 2
-        S = S if mask is None else np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
-        if lse is None:
-            top = np.maximum(S.max(axis=-1, keepdims=True, initial=-np.inf), -3e38)
-            total = np.exp(S - top).sum(axis=-1, keepdims=True)
-            lse = top + np.log(total, where=total > 0, out=np.zeros_like(total))
-            return np.exp(S - top) / np.where(total > 0, total, 1), slope, lse
-        return np.exp(S - lse), slope, lse
-
-    with np.errstate(invalid="ignore"):
-        A, slope, lse = weights(scale * (q @ K.swapaxes(-1, -2)))
-        out, dA = A @ V, dout @ V.swapaxes(-1, -2)
-        mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
-        A, slope, _ = weights((scale * q) @ K.swapaxes(-1, -2), lse) if fused else (A, slope, lse)
-        dS = A * (dA - mean) * slope
-        dq, dk, dv = scale * (dS @ K), scale * (dS.swapaxes(-1, -2) @ q), A.swapaxes(-1, -2) @ dout
-    if shared > 1:
-        dk, dv = (x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3) for x in (dk, dv))
-    return {"out": out} | {f"d{name}": sum_to(g, arguments[name].shape) for name, g in zip("qkv", (dq, dk, dv))}
-
-
 # ---- conventions ----------------------------------------------------------------------------------------------------
+
+EMPTY, MEAN, LEAK = "an empty row is NaN", "an empty row is the mean of v", "0 * NaN leaks"
+ENDED, CAUSAL = "0 * NaN leaks, but not through scale 0", "is_causal hides before it scales"
+SINGLE, FUSED = "softmax in float32", "fused backward loses digits"
+MEANING = {
+    EMPTY: "a query that may attend to nothing: zeros in minitf; here softmax of -inf alone, NaN in out and gradients",
+    MEAN: "a query that may attend to nothing: zeros in minitf; here hidden scores are large negative numbers, all equal, "
+          "so that it averages the values it may not see",
+    LEAK: "NaN in a value that is masked out: minitf leaves it out; here its weight 0 meets it, and NaN reaches out",
+    ENDED: "as before; but the last product of the backward pass has the factor scale = 0 and gives zeros without "
+           "looking at the NaN",
+    CAUSAL: "scale <= 0 with is_causal: minitf scales, then masks; here -inf is written first, and scaling makes it +inf "
+            "or NaN. An explicit mask agrees",
+    SINGLE: "float64 arguments: minitf computes in float64; here softmax is computed in float32, and judged as that",
+    FUSED: "scores are computed again in the backward pass, in another order of rounding, and the mean of dA is taken "
+           "from out: in a close race of large scores digits are lost, as many as in minitf's copy of that formula",
+}
+
 
 def nothing_left(arguments, options, *, uniform=False, mixed=False):
     """A query that may attend to nothing takes the softmax of scores that are all -inf: NaN, in every gradient too.
@@ -185,12 +168,13 @@ def averaging(arguments, options):
     return None if found is None or np.isnan(found["out"]).any() else found
 
 
-def leaking(arguments, options, *, stops=False):
+def leaking(arguments, options, *, stops=False, ends=False):
     """A masked value has weight 0 and still counts, as 0 * NaN: to minitf the mask is a large finite number.
 
-    stops: no derivative goes back to a score that a boolean mask or causal order hides.
+    stops: no derivative goes back to a score that a boolean mask or causal order hides. ends: a scale of 0 ends it
+    before dq and dk (a matrix product with a factor of 0 is not computed).
     """
-    if not np.isnan(arguments["v"]).any():
+    if not np.isnan(arguments["v"]).any() or ends and options["scale"] != 0:
         return None
     added = 0.0 if options["mask"] is None or boolean(options["mask"]) else options["mask"]
     mask = np.where(allowed_pairs(arguments, options), added, -1e30)
@@ -198,6 +182,8 @@ def leaking(arguments, options, *, stops=False):
     if stops:
         asked = allowed_pairs(arguments, options, added=False).any(axis=-2)
         found["dk"] = np.where(reached(asked, arguments["k"]), found["dk"], 0)
+    if ends:
+        found |= {"dq": np.zeros_like(found["dq"]), "dk": np.zeros_like(found["dk"])}
     return found
 
 

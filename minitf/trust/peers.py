@@ -6,6 +6,7 @@ arguments {"q", "k", "v", "dout"} and options {"mask", "causal", "scale", "softc
 a model with "dlogits" and {"model", "X"} as in `forward`. What a function lacks is composed from what it has, where it
 can be: causal order at the bottom right is an explicit mask. PyTorch and JAX are imported when they are run.
 """
+import contextlib
 import functools
 import math
 from typing import Callable, NamedTuple
@@ -13,8 +14,10 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from minitf.ops import sum_to
-from minitf.trust.conventions import (attention_values, averaging, boolean, explicit, hidden_before_scale, leaking,
-                                       nothing_left, padding, plain, scores_shape)
+from minitf.trust.conventions import (CAUSAL, EMPTY, ENDED, FUSED, LEAK, MEAN, SINGLE, attention_values, averaging,
+                                       boolean, explicit, hidden_before_scale, leaking, model_values, nothing_left,
+                                       padding, scores_shape)
+from minitf.trust.plain import plain, plain_model
 
 
 class Peer(NamedTuple):
@@ -36,13 +39,26 @@ class Peer(NamedTuple):
 
 # ---- PyTorch --------------------------------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def one_thread():
+    """PyTorch on one thread: for arrays this small a second one costs ten times what it saves."""
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def torch_vjp(f, arguments):
     """Values of f at the arguments but the last, which is the cotangent, and the gradients of autograd."""
     import torch
     (*names, dy), (*arrays, cotangent) = arguments, (torch.tensor(x) for x in arguments.values())
     leaves = [x.requires_grad_() for x in arrays]
-    y = f(*leaves)
-    grads = torch.autograd.grad(y, leaves, cotangent)
+    with one_thread():
+        y = f(*leaves)
+        grads = torch.autograd.grad(y, leaves, cotangent)
     return {dy[1:]: y.detach().numpy()} | {f"d{name}": g.numpy() for name, g in zip(names, grads)}
 
 
@@ -78,6 +94,22 @@ def folded_mask(mask, arguments):
     """The mask, or None, of folded arrays, (B, H, Tq, Tk)."""
     shape = scores_shape(arguments)
     return None if mask is None else folded(np.broadcast_to, np.broadcast_to(mask, shape))[0]
+
+
+def formula(arguments, options):
+    """Attention written in operations of PyTorch, as models with a softcap do: the mask, 0 or -inf, is added."""
+    import torch
+    mask, cap = explicit(arguments, options), options["softcap"]
+    mask = torch_mask(np.where(mask, 0.0, -np.inf) if boolean(mask) else mask, arguments["q"])
+
+    def f(q, k, v):
+        shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
+        K, V = (x.repeat_interleave(shared, -3) if shared > 1 else x for x in (k, v))
+        S = (1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]) * (q @ K.mT)
+        S = S if cap is None else cap * torch.tanh(S / cap)
+        return torch.softmax(S if mask is None else S + mask, dim=-1) @ V
+
+    return torch_vjp(f, arguments)
 
 
 def multihead_attention(arguments, options, need_weights):
@@ -196,25 +228,24 @@ def dot_product_attention(arguments, options):
     return dict(zip(("out", "dq", "dk", "dv"), (out.reshape(arguments["dout"].shape), *grads)))
 
 
-FUSED, EMPTY, LEAK = "fused backward loses digits", "an empty row is NaN", "0 * NaN leaks"
-fused = functools.partial(plain, fused=True)
-mixed = functools.partial(nothing_left, mixed=True)
-apart = functools.partial(nothing_left, uniform=True)
-stops = functools.partial(leaking, stops=True)
+fused, fused_model = (functools.partial(formula, fused=True) for formula in (plain, plain_model))
+mixed, uniform = (functools.partial(nothing_left, **{way: True}) for way in ("mixed", "uniform"))
+stops, ends = (functools.partial(leaking, **{way: True}) for way in ("stops", "ends"))
 MODULE = "softcap", "dv != d", "grouped heads", "NaN in masked v"
 PEERS = {
     "torch": (
         Peer("scaled_dot_product_attention", scaled_dot_product_attention, ("softcap",),
-             {FUSED: (attention_values, fused), LEAK: (leaking, fused),
-              "is_causal with scale <= 0 is NaN": (hidden_before_scale, hidden_before_scale)}),
+             {FUSED: (attention_values, fused), LEAK: (leaking, fused), ENDED: (ends, ends),
+              CAUSAL: (hidden_before_scale, hidden_before_scale)}),
         Peer("nn.MultiheadAttention", functools.partial(multihead_attention, need_weights=True), MODULE,
              {EMPTY: (mixed, mixed)}),
-        Peer("nn.MultiheadAttention, no weights", functools.partial(multihead_attention, need_weights=False), MODULE,
-             {FUSED: (attention_values, fused)}),
-        Peer("nn.MultiheadAttention, a block", encoder, kind="block"),
-        Peer("nn.TransformerEncoderLayer", encoder, kind="encoder")),
+        Peer("nn.MultiheadAttention, need_weights=False", functools.partial(multihead_attention, need_weights=False),
+             MODULE, {FUSED: (attention_values, fused)}),
+        Peer("softmax(q k^T) v by autograd", formula, (), {EMPTY: (nothing_left, nothing_left), LEAK: (leaking, leaking)}),
+        Peer("nn.MultiheadAttention as a block of gpt", encoder, (), {FUSED: (model_values, fused_model)}, "block"),
+        Peer("nn.TransformerEncoderLayer", encoder, (), {FUSED: (model_values, fused_model)}, "encoder")),
     "jax": (
         Peer("jax.nn.dot_product_attention", dot_product_attention, ("softcap", "dv != d"),
-             {"float32 softmax": (attention_values, plain), "an empty row is the mean of v": (averaging, averaging),
-              EMPTY: (apart, apart), LEAK: (stops, stops)}, precision=np.float32),),
+             {SINGLE: (attention_values, plain), MEAN: (averaging, averaging), EMPTY: (uniform, uniform),
+              LEAK: (stops, stops)}, precision=np.float32),),
 }
