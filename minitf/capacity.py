@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.bits import cls_head, one_hot
-from minitf.bounds import confidence, dyadic_budgets, gap_bound, margin_bound, sample_complexity
+from minitf.generalisation import confidence, dyadic_budgets, gap_bound, margin_bound, sample_complexity
 from minitf.checks import bits, examples, floats, generator, integer, require, shape
 from minitf.families import family_of
 from minitf.model import attention_of, head_shares

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from minitf.bounds import rad_chain
+from minitf.generalisation import rad_chain
 from minitf.budgets import LayerBudgets, ScalarBudgets
 from minitf.classes import layers_C2, layers_logcov, scalar_C2, scalar_logcov
 from minitf.covering import mau_max

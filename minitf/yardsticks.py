@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from minitf.bounds import confidence, sample_complexity
+from minitf.generalisation import confidence, sample_complexity
 from minitf.checks import bits, integer, real, require
 from minitf.covering import log_binomial, mau, nonnegative, positive, ratio, split, vol
 from minitf.tasks import count_ones

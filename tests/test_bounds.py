@@ -531,3 +531,12 @@ def test_param_count_by_hand():
 def test_errors_name_the_argument(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_one_name_holds_every_statement():
+    from minitf import bounds
+    names = ("ds sid vol mau l21 split head_logcov scalar_logcov scalar_C2 layers_C2 layers_logcov multihead_combine "
+             "rad_dudley_closed rad_chain gap_bound margin_bound sample_complexity length_free_logcov occam_m fano_m "
+             "param_count_logcov rho_overlap union_U m_star noise_factor").split()
+    assert set(names) <= set(bounds.__all__) and bounds.__all__ == sorted(bounds.__all__)
+    assert all(getattr(bounds, name).__doc__ for name in bounds.__all__)

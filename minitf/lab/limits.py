@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from minitf.bounds import sample_complexity
+from minitf.generalisation import sample_complexity
 from minitf.tasks import labels_by_count, mean_label, ones_by_count, truth_table
 from minitf.yardsticks import fano_m, log_supports
 

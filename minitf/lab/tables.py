@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from minitf.bounds import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
+from minitf.generalisation import gap_bound, margin_bound, rad_chain, rad_dudley_closed, sample_complexity
 from minitf.budgets import ScalarBudgets
 from minitf.capacity import rademacher_lower
 from minitf.checks import choice, integer, real, require
