@@ -1,11 +1,13 @@
 """Judge attention of another framework: values and gradients against minitf, over golden vectors and random cases.
 
-    for row in table(verdicts(PEERS["torch"], questions(seed=0))):
-        print(row["peer"], row["family"], row["dtype"], row["worst"], row["verdict"])
+    for row in crosscheck("torch", seed=0)["cases"]:
+        print(row["peer"], row["family"], row["dtype"], row["cases"], row["worst"], row["verdicts"])
+    case = {q.name: q for q in questions(seed=0)}["fuzz 17"]            # its arguments, options, what is expected
 
 A case agrees by the published rule (`golden.agreement`), differs by a convention if the peer meets what minitf computes
 under that convention (`conventions`), and DISAGREES otherwise.
 """
+import importlib
 import math
 from collections import Counter
 from typing import NamedTuple
@@ -16,10 +18,14 @@ from minitf.config import ModelConfig
 from minitf.trust.conventions import OPTIONS, attention_values, largest_score, model_values, zeros
 from minitf.trust.fuzz import attention_cases, model_cases
 from minitf.trust.golden import agreement, load_golden
+from minitf.trust.peers import PEERS
 from minitf.trust.plain import plain, plain_model
 
 RUNS = 16
+SHAPES = {"jax": 20}            # JAX compiles for every shape
 AGREES, DISAGREES, UNASKED = "agree", "DISAGREES", "not expressible"
+FAMILIES = ("golden vectors", "no mask", "causal", "boolean mask", "padding", "additive mask", "large logits", "scale <= 0",
+            "NaN in masked v", "empty rows", "empty rows, additive mask", "random weights")
 
 
 class Question(NamedTuple):
@@ -177,16 +183,37 @@ def compare(expected, found, allowed, zeros={}):
 
 def table(found):
     """Sum Verdicts up, a dict for every peer, family and precision: how many cases, the worst, which verdicts."""
-    groups = {}
+    groups, peers = {}, []
     for v in found:
+        peers += [v.peer] if v.peer not in peers else []
         if v.verdict != UNASKED:
             groups.setdefault((v.peer, v.question.family, v.dtype), []).append(v)
-    return [{"peer": peer, "family": family, "dtype": dtype, "cases": len(vs), "worst": max(v.ratio for v in vs),
-             "verdicts": tally(v.verdict for v in vs),
-             "disagree": [f"{v.question.name}: {v.why}" for v in vs if v.verdict == DISAGREES]}
-            for (peer, family, dtype), vs in groups.items()]
+    ordered = sorted(groups, key=lambda key: (peers.index(key[0]), FAMILIES.index(key[1]), key[2] != "float64"))
+    return [{"case": ", ".join(key), "peer": key[0], "family": key[1], "dtype": key[2], "cases": len(groups[key]),
+             "worst": max(v.ratio for v in groups[key]), "agrees": all(v.verdict != DISAGREES for v in groups[key]),
+             "verdicts": tally(v.verdict for v in groups[key]),
+             "disagree": [disagreement(v) for v in groups[key] if v.verdict == DISAGREES]} for key in ordered]
+
+
+def disagreement(v):
+    """One line on a Verdict that is DISAGREES."""
+    off = f"off by {v.ratio:.3g} times the error allowed" if v.ratio < math.inf else "shape, a zero or a NaN is wrong"
+    return f"{v.question.name}, {v.dtype}: " + (f"{v.why}: {off}" if v.why in v.question.expected else v.why)
 
 
 def tally(names):
     """{name: how often it came}"""
     return dict(Counter(names).most_common())
+
+
+def crosscheck(framework, seed=0, watch=iter):
+    """Ask the peers of a framework everything: a dict with its version, how many random cases had which option, the
+    rows of `table` as "cases", and for every peer how many cases it cannot express. watch: shows who is asking how far.
+    """
+    asked = list(questions(seed, shapes=SHAPES.get(framework)))
+    random = [q for q in asked if q.kind == "attention" and q.family != "golden vectors"]
+    found = list(verdicts(PEERS[framework], watch(asked)))
+    unasked = {peer.name: tally(v.why for v in found if v.verdict == UNASKED and v.dtype == "float64" and
+                                v.peer == peer.name) for peer in PEERS[framework]}
+    return {"framework": framework, "version": importlib.import_module(framework).__version__, "random": len(random),
+            "options": tally(option for q in random for option in q.has), "cases": table(found), "unasked": unasked}
