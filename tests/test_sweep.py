@@ -18,7 +18,7 @@ from hypothesis import given, settings, strategies as st
 
 from minitf import cli
 from minitf.identify import consistent_supports
-from minitf.lab import journal, sweep as engine, trials, workers
+from minitf.lab import journal, judge, sweep as engine, trials, workers
 from minitf.lab.sweep import adaptive, missing, sweep, table
 from minitf.lab.trials import RECORD, SNAPSHOTS, identity, trial, yardstick
 from minitf.tasks import KINDS, sample_task
@@ -118,7 +118,7 @@ def test_many_bounded_heads_are_asked_as_one_product():
     heads = []
     trials.fit(X, y, trials.settings(a_job(20))[0], callback=lambda state: heads.append(state.params.best()))
     heads, model = heads[::8], trials.settings(a_job(20))[0]
-    fast = trials.labels_of(trials.predictors_of(heads, model), X)
+    fast = judge.labels_of(judge.predictors_of(heads, model), X)
     slow = np.array([trials.logits_of(head, X, model) > 0 for head in heads])
     assert len(heads) > 9 and (fast == slow).all() and 0 < slow.mean() < 1
 
@@ -159,7 +159,7 @@ def test_the_fourier_gap_of_parity_and_of_nothing():
     rng = np.random.default_rng(4)
     X = rng.integers(0, 2, (10_000, 9), dtype=np.uint8)
     predictors = [task.label, lambda X: X[:, other].sum(axis=1) % 2, lambda X: X[:, 0] & X[:, 1] | X[:, 5]]
-    gaps = trials.fourier_gaps(predictors, task, np.random.default_rng(4))
+    gaps = judge.fourier_gaps(predictors, task, np.random.default_rng(4))
     for predict, gap in zip(predictors, gaps):
         Y = 1 - 2.0 * predict(X)
         F = {S: abs((Y * (1 - 2.0 * (X[:, S].sum(axis=1) % 2))).mean()) for S in combinations(range(9), 3)}
@@ -170,7 +170,7 @@ def test_the_fourier_gap_of_parity_and_of_nothing():
 def test_competitors_are_drawn_where_there_are_too_many(monkeypatch):
     monkeypatch.setattr(trials, "SETS", 50)
     task = sample_task(np.random.default_rng(2), "parity", 30, 3)
-    gap, = trials.fourier_gaps([task.label], task, np.random.default_rng(4))
+    gap, = judge.fourier_gaps([task.label], task, np.random.default_rng(4))
     assert 0.9 < gap < 1
 
 

@@ -10,7 +10,6 @@ The randomness is that of the job and of nothing else:
 """
 import math
 import time
-from itertools import combinations
 
 import numpy as np
 
@@ -18,12 +17,12 @@ from minitf.bounded import Heads
 from minitf.checks import choice, integer, real, require
 from minitf.identify import consistent_supports, is_checkable
 from minitf.lab.baselines import l1_logistic, screening, strongest
+from minitf.lab.judge import correct, fourier_gaps, predictors_of
 from minitf.lab.runs import ATTEMPTS, HOLDOUT, MODELS, choose
 from minitf.losses import logistic
-from minitf.model import attention_of, head_shares, predictor
-from minitf.ops import softmax
+from minitf.model import attention_of, head_shares
 from minitf.params import VERSION
-from minitf.result import in_blocks, logits_of
+from minitf.result import logits_of
 from minitf.tasks import KINDS, balanced_p, labels_by_count, sample_task, truth_table
 from minitf.train import fit
 from minitf.yardsticks import m_star, rho_overlap
@@ -36,7 +35,6 @@ TRAINING = {             # one start of Adam, as in the paper; the bounded searc
 LARGEST = 1 << 30       # bits of a training set, each a byte, and a float at times
 LIMIT = 20.0            # processor seconds of training, unless given, of the methods that may take for ever
 SNAPSHOTS = 12          # at steps 1, 2, 4, ..., 2048
-SETS = 20_000           # competitors of the support in a Fourier gap
 USES = ("support", "sample", "holdout", "fourier", "training")
 
 RECORD = {
@@ -239,57 +237,3 @@ def windows(losses):
     ends = sorted({round(2 ** (j / 4)) for j in range(4 * len(losses).bit_length())} | {len(losses)})
     ends = [end for end in ends if end <= len(losses)]
     return [[b, round(sum(losses[a:b]) / (b - a), 5)] for a, b in zip([0] + ends, ends)]
-
-
-def predictors_of(several, model):
-    """Functions from X to labels, (n, rows) or (rows,), of several parameters of one model; the last decides success.
-
-    Many bounded heads are one product in float32, which is enough for a diagnostic; the last is asked in full.
-    """
-    def of(params):
-        logits = predictor(params, model)
-        return lambda X: in_blocks(logits, X, model) > 0
-
-    if not model.is_paper or len(several) == 1:
-        return [of(params) for params in several]
-    scores = np.concatenate([params["q"] for params in several[:-1]])
-    a = softmax(np.pad(scores, ((0, 0), (1, 0))))[0][:, 1:].astype(np.float32)
-    w, c = (np.array([np.ravel(params[name]) for params in several[:-1]], np.float32) for name in ("w", "c"))
-    return [lambda X: w * (a @ X.T.astype(np.float32)) + c > 0, of(several[-1])]
-
-
-def labels_of(predictors, X):
-    """The labels (n, rows) of all predictors."""
-    return np.concatenate([np.atleast_2d(predict(X)) for predict in predictors])
-
-
-def correct(predictors, task, rng):
-    """Of 10,000 fresh samples, streamed once, how many each predictor gets right against the clean label: (n,)."""
-    right = 0
-    for X, _ in task.blocks(rng, HOLDOUT, max(1, (1 << 22) // task.T)):
-        right += (labels_of(predictors, X) == task.label(X)).sum(axis=1)
-    return right
-
-
-def fourier_gaps(predictors, task, rng):
-    """|F(S)| - max |F(A)| over k-sets A other than the support S, for every predictor.
-
-    F(A) = mean of Y prod_{j in A} (-1)^b_j, Y the +-1 prediction, on 10,000 uniform inputs; all A if there are at most
-    20,000, else so many random ones.
-    """
-    X = rng.integers(0, 2, (HOLDOUT, task.T), dtype=np.uint8)
-    Y = 1 - 2 * labels_of(predictors, X).astype(np.float32)
-    if math.comb(task.T, task.k) <= SETS:
-        sets = np.array(list(combinations(range(task.T), task.k)))
-    else:
-        sets = np.sort(rng.permuted(np.tile(np.arange(task.T), (SETS, 1)), axis=1)[:, :task.k])
-    sets = sets[(sets != task.support).any(axis=1)]
-    signs = 1 - 2 * X.T.astype(np.float32)
-
-    def largest(sets):
-        chi = np.prod(signs[sets], axis=1)
-        return np.abs(chi @ Y.T).max(axis=0)
-
-    others = [largest(sets[i:i + 256]) for i in range(0, len(sets), 256)]
-    gaps = largest(np.array([task.support])) - np.max(others, axis=0, initial=0)
-    return [round(float(gap) / HOLDOUT, 6) for gap in gaps]
