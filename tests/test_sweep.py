@@ -168,7 +168,7 @@ def test_the_fourier_gap_of_parity_and_of_nothing():
 
 
 def test_competitors_are_drawn_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(trials, "SETS", 50)
+    monkeypatch.setattr(judge, "SETS", 50)
     task = sample_task(np.random.default_rng(2), "parity", 30, 3)
     gap, = judge.fourier_gaps([task.label], task, np.random.default_rng(4))
     assert 0.9 < gap < 1
