@@ -82,7 +82,7 @@ def attend(q, k, v, bias, blocked, S, scale, softcap):
 
 def by_heads(q, k, v, bias, blocked, *options):
     """attend, one group of heads after the other: as many as have CACHE bytes of scores, so that a score is still in
-    the cache when it is next needed. Heads do not meet, so the numbers are the same.
+    the cache when it is next needed. Heads do not meet, so the numbers are the same up to rounding.
 
     All at once where leading axes broadcast. All scores share one array: the system clears memory faster in one piece.
     """
