@@ -188,9 +188,13 @@ def leaking(arguments, options, *, stops=False, ends=False):
 
 
 def hidden_before_scale(arguments, options):
-    """Causal order writes -inf before the product with a scale <= 0, which makes it +inf or NaN; only out is said."""
+    """Causal order writes -inf before the product with a scale <= 0, which makes it +inf or NaN.
+
+    dk is not predicted: it is NaN for the keys of the same block, whose size is the kernel's affair.
+    """
     hidden, q = ~past(arguments, options["causal"]).all(axis=-1, keepdims=True), arguments["q"]
     if options["scale"] is None or options["scale"] > 0 or options["mask"] is not None or not hidden.any():
         return None
-    asked = arguments | {"q": np.where(hidden, np.nan, q).astype(q.dtype)}
-    return {"out": attention_values(asked, options)["out"]}
+    found = attention_values(arguments | {"q": np.where(hidden, np.nan, q).astype(q.dtype)}, options)
+    dq = found["dq"] if options["scale"] else np.zeros_like(q)          # a product with the factor 0 is not computed
+    return {"out": found["out"], "dq": dq, "dv": found["dv"]}
