@@ -8,7 +8,8 @@ Why mirror steps: the Euclidean gradient in q carries a factor a_t, 1/T at first
 that grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together. In the
 second half of the stages the two take turns: Euclidean steps remove what is not needed, and a position that was left
 behind still rises. Why both signs: a wrong sign at the start locks onto noise. Why the ball grows: a small one holds
-many weak positions, so that the early choices are averages and not decisions.
+many weak positions, so that the early choices are averages and not decisions. Why few positions move at a time: the
+rest act as one key, at the cost of one; and among fewer, chance has fewer ways to fit the examples.
 """
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from minitf.projections import Ball
 STAGES = 8              # the radius grows in this many equal steps
 STEPS = 10              # steps a stage
 FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at this stage
-WIDE = 1024             # positions that a stage may move; of more, the gradient at its start chooses
+WIDE = 64               # positions that a stage may move; of more, the gradient at its start chooses
 DROPPED = 8             # a round of restarts tries to do without each of at most this many positions
 RIDGE = 1e-6            # on w, so that the refit of separable data has a finite answer
 
