@@ -130,6 +130,15 @@ def test_a_float32_softmax_is_judged_as_that_and_no_worse():
     assert sum(v.verdict == DISAGREES for v in half) > 0.9 * sum(v.verdict != UNASKED for v in half)
 
 
+def test_an_unattended_key_must_have_exactly_zero_gradients():
+    def dusty(a, o):
+        found = plain(a, o)
+        return found | {"dk": found["dk"] + np.finfo(np.float32).tiny * (found["dk"] == 0)}
+    asked = [q for q in ASKED if q.zeros["dk"].any() and "NaN in masked v" not in q.has]
+    assert len(asked) > 10 and {v.verdict for v in tallied(GOOD, asked)} == {AGREES}
+    assert {v.verdict for v in tallied(GOOD._replace(run=dusty), asked)} == {DISAGREES}
+
+
 def test_what_a_peer_raises_is_an_answer():
     def broken(a, o):
         raise RuntimeError("no such kernel")

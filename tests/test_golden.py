@@ -335,6 +335,20 @@ def test_another_bit_is_found_and_named(tmp_path):
     assert dict(make.differences(tmp_path)) == {"add": ["tol"], "relu": ["dx"]}
 
 
+@pytest.mark.parametrize("damage", ["flip", "tol", "delete"])
+def test_the_developer_command_names_a_damaged_file(copy, damage, capsys):
+    make, (name, spoil) = regenerate(), DAMAGE[damage]
+    spoil(copy / name)
+    for command in ("check", "write"):
+        with pytest.raises(SystemExit) as end:
+            make.commands.main([command, str(copy)])
+        out, err = capsys.readouterr()
+        assert (end.value.code, out) == (2, "") and err.count("\n") == 1 and name in err
+    with pytest.raises(SystemExit) as end:
+        make.commands.main(["check", str(FOLDER), "add", "relu"])
+    assert end.value.code == 0 and capsys.readouterr().out == "2 of 2 cases are the same, bit for bit\n"
+
+
 def test_arguments_are_never_drawn_again(tmp_path):
     make = regenerate()
     cases = [case for case in make.CASES if case.name in ("add", "relu")]

@@ -6,6 +6,7 @@
 `check` says which array of which case is not what it was, bit for bit. The arguments of a case are drawn once, when its
 name is new in `golden_cases`; from then on they are read from its file.
 """
+import contextlib
 import hashlib
 import io
 import json
@@ -156,6 +157,16 @@ def bits(x):
     return None if x is None else (x.shape, x.dtype.str, x.tobytes())
 
 
+@contextlib.contextmanager
+def refused():
+    """A folder that cannot be read, or is not what was published, is one line and exit code 2."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from None
+
+
 @click.group()
 def commands():
     """Make the golden vectors, and make them again."""
@@ -165,8 +176,9 @@ def commands():
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 def write(folder):
     """Draw cases that are new, compute every array, write the folder."""
-    for name in write_golden(folder):
-        click.echo(name)
+    with refused():
+        for name in write_golden(folder):
+            click.echo(name)
 
 
 @commands.command()
@@ -175,10 +187,11 @@ def write(folder):
 def check(folder, names):
     """Compute every array again (of the cases NAMES) from the stored arguments; exit code 1 if one differs."""
     count = failed = 0
-    for name, wrong in differences(folder, names or None):
-        count, failed = count + 1, failed + bool(wrong)
-        if wrong:
-            click.echo(f"{name}: {', '.join(wrong)} differ")
+    with refused():
+        for name, wrong in differences(folder, names or None):
+            count, failed = count + 1, failed + bool(wrong)
+            if wrong:
+                click.echo(f"{name}: {', '.join(wrong)} differ")
     click.echo(f"{count - failed} of {count} cases are the same, bit for bit")
     raise SystemExit(1 if failed else 0)
 
