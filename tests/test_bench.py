@@ -27,7 +27,7 @@ def run(capsys):
 
 @pytest.fixture
 def few_turns(monkeypatch):
-    monkeypatch.setattr(bench, "take_turns", lambda contenders, _: dict.fromkeys(contenders, [1.0]))
+    monkeypatch.setattr(bench, "take_turns", lambda contenders, _: dict.fromkeys(contenders, [(1.0, 1.0)]))
 
 
 def library(name):
@@ -67,7 +67,9 @@ def test_another_function_is_told_apart(name, few_turns, monkeypatch):
     def without_cls(p, X):
         return (form.logits if name == "torch" else form)(p | {"x_cls": 1.01 * p["x_cls"]}, X)
 
-    wrong = type("Wrong", (), {"data": form.data, "logits": staticmethod(without_cls)}) if name == "torch" else without_cls
+    wrong = without_cls
+    if name == "torch":
+        wrong = type("Wrong", (), {"data": form.data, "logits": staticmethod(without_cls)})
     assert bench.measure(SMALL, peers, 0.1)["agree"]
     monkeypatch.setitem(peers[name].FORMS, "identity", wrong)
     record = bench.measure(SMALL, peers, 0.1)
@@ -95,9 +97,13 @@ def test_turns_measure_the_call_and_spare_the_slow():
     def sleeps(seconds):
         return lambda: time.sleep(seconds)
 
-    times = bench.take_turns({"minitf": sleeps(0.002), "slow": sleeps(0.006), "hopeless": sleeps(0.15)}, 0.3)
-    assert len(times["hopeless"]) == 1 and len(times["minitf"]) == len(times["slow"]) >= 3
-    assert 0.002 <= np.median(times["minitf"]) < np.median(times["slow"])
+    naps = {"minitf": 0.002, "quick": 0.004, "slow": 0.03, "hopeless": 0.25}
+    times = bench.take_turns({name: sleeps(nap) for name, nap in naps.items()}, 0.4)
+    assert len(times["hopeless"]) == 1 and 3 <= len(times["slow"]) < len(times["quick"]) <= len(times["minitf"])
+    for name, nap in naps.items():
+        own, mine = np.transpose(times[name])
+        assert own.min() >= nap and mine.min() >= naps["minitf"]
+    assert np.median([own / mine for own, mine in times["quick"]]) == pytest.approx(2, rel=0.5)
 
 
 def test_forms_that_build_every_token_are_left_out_where_they_are_too_large(monkeypatch):

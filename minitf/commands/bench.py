@@ -50,7 +50,7 @@ Examples:
 @click.option("--part", type=Words(lab.PARTS), default=",".join(lab.PARTS), show_default=True, help="What is measured.")
 @click.option("--sizes", type=Pairs(), help="Examples x positions of part step.  [default: five, 64x64 to 1024x4096]")
 @click.option("--threads", type=Sizes(), default="1,2", show_default=True, help="Threads of every library.")
-@click.option("--seconds", type=float, default=4.0, show_default=True, help="For the turns at each size.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="For the turns at each size.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the tables.")
 def bench(against, part, sizes, threads, seconds, json):
     """Measure training steps and attention beside PyTorch and JAX.
@@ -80,7 +80,8 @@ def measured(part, threads, *options):
     """The records of a part, each announced on stderr."""
     try:
         for record in lab.run(part, threads, *options):
-            click.echo(f"{part}, {plural(threads)}, {size(record)}: {1e3 * record['seconds']['minitf']:.3g} ms", err=True)
+            took = f"{1e3 * record['seconds']['minitf']:.3g} ms"
+            click.echo(f"{part}, {plural(threads)}, {size(record)}: {took}", err=True)
             yield record
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
@@ -107,7 +108,8 @@ def size(record):
 
 
 TITLES = {"step": "Training step of one [CLS] head (4 heads of 16, d = 64, ReLU readout of 64, Adam), float32",
-          "attention": "Attention, forward and backward", "gpt": "Training step of gpt (2 layers, 4 heads, d = 64), float32"}
+          "attention": "Attention, forward and backward",
+          "gpt": "Training step of gpt (2 layers, 4 heads, d = 64), float32"}
 NOTES = {"products": "the two bare matrix products", "identity": "the same two products, written there",
          "tokens": "the [CLS] query over all tokens, each projected",
          "encoder": "nn.TransformerEncoderLayer (another, larger function)"}
@@ -143,7 +145,8 @@ def row(record, names):
             line += f"{'-':>18}"
             continue
         text = f"{1e3 * record['seconds'][name]:.3g}" + ("*" if record["turns"][name] == 1 else "")
-        line += f"{text:>9}" + (f" {'(' + format(record['ratios'][name], '.3g') + ')':>8}" if name != "minitf" else " " * 9)
+        ratio = "" if name == "minitf" else f"({record['ratios'][name]:.3g})"
+        line += f"{text:>9}{ratio:>9}"
     if "gflops" in record:
         line += "   {minitf:.0f} of {products:.0f}".format(**record["gflops"])
     return line.rstrip()

@@ -3,8 +3,8 @@
     for cell in run("step", threads=1, against=("torch", "jax")): ...       a dict of one size, as soon as it is there
 
 Every number of threads has a process of its own, whose environment and processors say so to all libraries alike. Within
-it the contenders of a size take turns of some milliseconds; a ratio is the median over turns of the ratio to minitf's
-time in the same turn, so that what else the machine does meets all of them.
+it the contenders of a size take turns of a millisecond or one call; a ratio is the median over turns of the ratio to
+minitf's time in the same round, so that what else the machine does meets all of them.
 """
 import functools
 import importlib
@@ -40,7 +40,7 @@ def cells(part, sizes=None):
     return [{"part": part, "m": m, "T": T, "dtype": "float32"} for m, T in sizes or (SIZES if part == "step" else GPT)]
 
 
-def run(part, threads, against=(), sizes=None, seconds=4.0):
+def run(part, threads, against=(), sizes=None, seconds=2.0):
     """Yield the record of every cell of a part, measured in a child process of so many threads for `seconds` each."""
     order = {"cells": cells(part, sizes), "threads": threads, "against": list(against), "seconds": seconds}
     count = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
@@ -76,10 +76,9 @@ def measure(cell, peers, seconds):
     """The record of one cell: seconds, ratios to minitf, how far results are apart, and who was left out and why."""
     contenders, errors, left_out = {"step": steps, "gpt": steps, "attention": attentions}[cell["part"]](cell, peers)
     times = take_turns(contenders, seconds)
-    mine = times["minitf"]
-    ratios = {name: float(np.median(np.divide(t, mine[:len(t)]))) for name, t in times.items()}
-    record = {"seconds": {name: float(np.median(t)) for name, t in times.items()}, "ratios": ratios,
-              "turns": {name: len(t) for name, t in times.items()}, "errors": errors, "left_out": left_out,
+    record = {"seconds": {name: float(np.median([own for own, _ in turns])) for name, turns in times.items()},
+              "ratios": {name: float(np.median([own / mine for own, mine in turns])) for name, turns in times.items()},
+              "turns": {name: len(turns) for name, turns in times.items()}, "errors": errors, "left_out": left_out,
               "agree": all(error <= TOL[cell["dtype"]] for error in errors.values())}
     if "products" in times:
         flops = 4 * cell["m"] * cell["T"] * 68
@@ -88,25 +87,38 @@ def measure(cell, peers, seconds):
 
 
 def take_turns(contenders, seconds):
-    """Times of one call of every contender, a list each; who needs a third of the seconds for one call has one turn."""
-    calls, times, clock = {}, {name: [] for name in contenders}, time.perf_counter
+    """Times of one call, {name: [(its own, minitf's in the same round), ...]}.
+
+    Everybody has a turn in the first three rounds, and then while the share of the seconds lasts: the quick ones have
+    more. Who needs half of the seconds for one call is measured once.
+    """
+    clock, times, calls = time.perf_counter, {name: [] for name in contenders}, {}
     for name, call in contenders.items():
-        call()
-        start = clock()
-        call()
-        took = clock() - start
-        if took > seconds / 3 and name != "minitf":
-            times[name].append(took)
+        for _ in range(2):                          # the first call also compiles, allocates, wakes threads
+            start = clock()
+            call()
+            took = clock() - start
+            if took > seconds:
+                break
+        if took > seconds / 2 and name != "minitf":
+            times[name].append((took, times["minitf"][0][0]))
         else:
             calls[name] = call, max(1, round(TURN / took))
-    start = clock()
-    while len(times["minitf"]) < 3 or len(times["minitf"]) < ROUNDS and clock() - start < seconds:
+            times[name] += [(took, took)] * (name == "minitf")          # for those who are measured once
+    spent, start = dict.fromkeys(calls, 0.0), clock()
+    times["minitf"].clear()
+    for i in range(ROUNDS):
         for name, (call, n) in calls.items():
-            call()
-            begin = clock()
-            for _ in range(n):
+            if i < 3 or name == "minitf" or spent[name] < seconds / len(calls):
                 call()
-            times[name].append((clock() - begin) / n)
+                begin = clock()
+                for _ in range(n):
+                    call()
+                took = clock() - begin
+                spent[name] += took
+                times[name].append((took / n, times["minitf"][i][0] if name != "minitf" else took / n))
+        if i >= 2 and clock() - start > seconds:
+            break
     return times
 
 
