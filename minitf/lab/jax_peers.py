@@ -27,13 +27,13 @@ def training(logits_of, params, X, y, lr):
         x = x - lr / (1 - 0.9 ** i) * n / (jnp.sqrt(s / (1 - 0.999 ** i)) + 1e-8)
         return loss, x, n, s, i
 
-    jitted = jax.jit(adam, donate_argnums=(0, 1, 2, 3))
     loss, g = jax.jit(jax.value_and_grad(loss_of))(x, X, y)
     start = float(loss), {name: np.asarray(value) for name, value in named(g).items()}
     state = [x, jnp.zeros_like(x), jnp.zeros_like(x), jnp.float32(0)]
+    compiled = jax.jit(adam, donate_argnums=(0, 1, 2, 3)).lower(*state, X, y).compile()
 
     def step():
-        loss, *state[:] = jitted(*state, X, y)
+        loss, *state[:] = compiled(*state, X, y)
         jax.block_until_ready(state)
         return float(loss)
 
