@@ -27,7 +27,8 @@ def run(capsys):
 
 @pytest.fixture
 def few_turns(monkeypatch):
-    monkeypatch.setattr(bench, "take_turns", lambda contenders, _: dict.fromkeys(contenders, [(1.0, 1.0)]))
+    turns = [((1.0, 1.0), (1.0, 1.0))]
+    monkeypatch.setattr(bench, "take_turns", lambda contenders, _: dict.fromkeys(contenders, turns))
 
 
 def library(name):
@@ -101,9 +102,9 @@ def test_turns_measure_the_call_and_spare_the_slow():
     times = bench.take_turns({name: sleeps(nap) for name, nap in naps.items()}, 0.4)
     assert len(times["hopeless"]) == 1 and 3 <= len(times["slow"]) < len(times["quick"]) <= len(times["minitf"])
     for name, nap in naps.items():
-        own, mine = np.transpose(times[name])
+        own, mine = np.transpose(times[name])[0]                    # by the wall clock
         assert own.min() >= nap and mine.min() >= naps["minitf"]
-    assert np.median([own / mine for own, mine in times["quick"]]) == pytest.approx(2, rel=0.5)
+    assert np.median([own / mine for (own, _), (mine, _) in times["quick"]]) == pytest.approx(2, rel=0.5)
 
 
 def test_forms_that_build_every_token_are_left_out_where_they_are_too_large(monkeypatch):
@@ -123,7 +124,8 @@ def test_one_json_object_from_processes_of_their_own(run):
     assert [(cell["m"], cell["T"], cell["threads"]) for cell in record["cells"]] == [(7, 5, 1), (6, 4, 1)]
     for cell in record["cells"]:
         assert cell["seconds"].keys() == {"minitf", "products", "torch identity", "torch tokens", "torch encoder"}
-        assert cell["ratios"]["minitf"] == 1 and min(cell["seconds"].values()) > 0
+        assert cell["ratios"]["minitf"] == cell["processor_ratios"]["minitf"] == 1
+        assert cell["busy"] > 0.5 and min(cell["seconds"].values()) > 0
     assert len(err.splitlines()) == 2 and "step, 1 thread, m = 7, T = 5: " in err
 
 
@@ -131,7 +133,7 @@ def test_the_tables(run, monkeypatch):
     cells = [SMALL | {"threads": 1, "seconds": {"minitf": 1e-4, "products": 5e-5, "torch identity": 3e-3},
                       "ratios": {"minitf": 1.0, "products": 0.5, "torch identity": 29.7}, "errors": {"minitf": 1e-7},
                       "turns": {"minitf": 9, "products": 9, "torch identity": 1}, "left_out": {"torch tokens": "4 GB"},
-                      "gflops": {"minitf": 40.2, "products": 80.1}, "agree": True}]
+                      "gflops": {"minitf": 40.2, "products": 80.1}, "agree": True, "busy": 1.1}]
     monkeypatch.setattr(bench, "run", lambda *args: iter(cells))
     monkeypatch.setattr(command, "installed", lambda against: [])
     code, out, err = run("bench", "--part", "step", "--threads", 1)
@@ -141,8 +143,10 @@ def test_the_tables(run, monkeypatch):
     assert row.split() == "m = 6, T = 5 0.1 0.05 (0.5) 3* (29.7) - 40 of 80".split()
     assert "-         torch tokens: 4 GB" in lines and max(map(len, lines)) <= 150
     assert lines[-1] == "All compute the same: losses, outputs and gradients at most 1e-07 apart"
-    cells[0] |= {"agree": False, "errors": {"minitf": 1.0}}
+    assert "busy" not in out
+    cells[0] |= {"busy": 2.04, "agree": False, "errors": {"minitf": 1.0}}
     code, out, _ = run("bench", "--part", "step", "--threads", 1)
+    assert "had a processor for 1/2.0 of the time" in out
     assert code == 1 and out.splitlines()[-1] == "Not the same function: minitf at m = 6, T = 5"
 
 

@@ -134,6 +134,10 @@ def report(records, versions):
         yield "GFLOP/s   of the two products: within minitf's step, and bare"
     if any(1 in record["turns"].values() for record in records):
         yield "*         measured once"
+    busy = max((record["busy"] for record in records if record["threads"] == 1), default=1.0)
+    if busy > 1.2:
+        yield f"The machine was busy: at worst minitf had a processor for 1/{busy:.1f} of the time. For one thread --json"
+        yield "has ratios of processor time too, which are the fairer then."
     yield from disagreements(records)
 
 
@@ -144,12 +148,17 @@ def row(record, names):
         if name not in record["seconds"]:
             line += f"{'-':>18}"
             continue
-        text = f"{1e3 * record['seconds'][name]:.3g}" + ("*" if record["turns"][name] == 1 else "")
-        ratio = "" if name == "minitf" else f"({record['ratios'][name]:.3g})"
+        text = short(1e3 * record["seconds"][name]) + ("*" if record["turns"][name] == 1 else "")
+        ratio = "" if name == "minitf" else f"({short(record['ratios'][name])})"
         line += f"{text:>9}{ratio:>9}"
     if "gflops" in record:
         line += "   {minitf:.0f} of {products:.0f}".format(**record["gflops"])
     return line.rstrip()
+
+
+def short(value):
+    """A number to three digits, without an exponent."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def disagreements(records):

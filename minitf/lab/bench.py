@@ -73,11 +73,15 @@ def child():
 
 
 def measure(cell, peers, seconds):
-    """The record of one cell: seconds, ratios to minitf, how far results are apart, and who was left out and why."""
+    """The record of one cell: seconds, ratios to minitf by the wall clock and by processor time, how far results are
+    apart, who was left out and why; busy = wall clock over processor time of minitf, 1 where nothing else ran."""
     contenders, errors, left_out = {"step": steps, "gpt": steps, "attention": attentions}[cell["part"]](cell, peers)
     times = take_turns(contenders, seconds)
-    record = {"seconds": {name: float(np.median([own for own, _ in turns])) for name, turns in times.items()},
-              "ratios": {name: float(np.median([own / mine for own, mine in turns])) for name, turns in times.items()},
+    wall, processor = ({name: [(own[clock], mine[clock]) for own, mine in turns] for name, turns in times.items()}
+                       for clock in (0, 1))
+    record = {"seconds": medians(wall, lambda own, mine: own), "ratios": medians(wall, np.divide),
+              "processor_ratios": medians(processor, lambda own, mine: own / max(mine, 1e-9)),
+              "busy": float(np.median(np.divide(*np.transpose(times["minitf"])[:, 0]))),
               "turns": {name: len(turns) for name, turns in times.items()}, "errors": errors, "left_out": left_out,
               "agree": all(error <= TOL[cell["dtype"]] for error in errors.values())}
     if "products" in times:
@@ -86,8 +90,13 @@ def measure(cell, peers, seconds):
     return record
 
 
+def medians(times, f):
+    """{name: the median of f over the turns}."""
+    return {name: float(np.median([f(*turn) for turn in turns])) for name, turns in times.items()}
+
+
 def take_turns(contenders, seconds):
-    """Times of one call, {name: [(its own, minitf's in the same round), ...]}.
+    """Times of one call, {name: [(its own, minitf's in the same round), ...]}, each (wall clock, processor) seconds.
 
     Everybody has a turn in the first three rounds, and then while the share of the seconds lasts: the quick ones have
     more. Who needs half of the seconds for one call is measured once.
@@ -95,31 +104,40 @@ def take_turns(contenders, seconds):
     clock, times, calls = time.perf_counter, {name: [] for name in contenders}, {}
     for name, call in contenders.items():
         for _ in range(2):                          # the first call also allocates and wakes threads
-            start = clock()
-            call()
-            took = clock() - start
-            if took > 3 * seconds:
+            took = turn(call, 1)
+            if took[0] > 3 * seconds:
                 break
-        if took > seconds / 2 and name != "minitf":
+        if took[0] > seconds / 2 and name != "minitf":
             times[name].append((took, times["minitf"][0][0]))
         else:
-            calls[name] = call, max(1, round(TURN / took))
+            calls[name] = call, max(1, round(TURN / took[0]))
             times[name] += [(took, took)] * (name == "minitf")          # for those who are measured once
     spent, start = dict.fromkeys(calls, 0.0), clock()
     times["minitf"].clear()
     for i in range(ROUNDS):
-        for name, (call, n) in calls.items():
-            if i < 3 or name == "minitf" or spent[name] < seconds / len(calls):
-                call()
-                begin = clock()
-                for _ in range(n):
-                    call()
-                took = clock() - begin
-                spent[name] += took
-                times[name].append((took / n, times["minitf"][i][0] if name != "minitf" else took / n))
+        order = [*calls][i % len(calls):] + [*calls][:i % len(calls)]   # in step with nothing else on the machine
+        found = {name: warm_turn(*calls[name]) for name in order
+                 if i < 3 or name == "minitf" or spent[name] < seconds / len(calls)}
+        for name, took in found.items():
+            spent[name] += took[0] * calls[name][1]
+            times[name].append((took, found["minitf"]))
         if i >= 2 and clock() - start > seconds:
             break
     return times
+
+
+def turn(call, n):
+    """The seconds of one of n calls, by the clock on the wall and by that of the processor."""
+    start = np.array([time.perf_counter(), time.process_time()])
+    for _ in range(n):
+        call()
+    return (np.array([time.perf_counter(), time.process_time()]) - start) / n
+
+
+def warm_turn(call, n):
+    """turn, after one more call that brings things back into the caches."""
+    call()
+    return turn(call, n)
 
 
 def distance(some, exact):
