@@ -7,7 +7,6 @@
 This is exact for one layer, also behind a layer norm, which acts on every token alone. `minitf.network` is the ordinary
 way, for any number of layers. Every function returns its pullback; gradients of parameters come in a dict.
 """
-import math
 from functools import partial
 
 import numpy as np
@@ -164,101 +163,3 @@ def bit_heads(p, P, X, model):
     A, back_weights = bit_weights(p["q"], P, model)
     r, back_mean = mean_bit(A, X)
     return r[..., None], lambda dout: {"q": back_weights(back_mean(dout[..., 0]))}
-
-
-def workspace(dtype):
-    """A function array(name, *shape) that hands out one uninitialised array for each name, again and again."""
-    held = {}
-
-    def array(name, *shape):
-        if name not in held or held[name].shape != shape:
-            held[name] = np.empty(shape, dtype)
-        return held[name]
-
-    return array
-
-
-def additive_heads(U, rows, turned_rows, array):
-    """Heads of [CLS] over tokens E_b + P_t that no norm touches: half the work of `table_heads`, the same function.
-
-    A token weighs e_b e_t, a factor of its symbol and one of its position. With u = [1, v], v_b + v_t the value, and
-    A, B the sums over the positions whose bit is 1 and is 0,
-
-        F    = e_t u_t                                                      (H, 1+d_v, T)
-        A, B = F X^T, sum_t F - A                                           (H, 1+d_v, m)
-        Z, N = e_1 (A + v_1 A_0) + e_0 (B + v_0 B_0) + e_cls u_cls          = M A + base, M (H, 1+d_v, 1+d_v)
-        out  = N / Z                                                        (H, d_v, m)
-
-    U (H, 1+d_v, 3+T): scores, in row 0, and values of E_0, E_1, x_cls, P_1 .. P_T, which is overwritten; rows = X, X^T
-    of floats 0 and 1, fastest as two arrays. B has lost digits where it is small next to A: so a head that weighs
-    symbol 0 more than 16 times as much as symbol 1 trades the symbols and reads turned_rows() = 1 - X, 1 - X^T, and
-    elsewhere that error stays below 32 units of Z. Returns None where some Z < sqrt(smallest float), else out and pullback(dout)
-    -> dU. All live in `array`s until the next call.
-    """
-    (H, J, n), (m, T), (s0, s1) = U.shape, rows[0].shape, U[:, 0, :2].T
-    turned = s0 > s1 + math.log(16)
-    swap = turned.any()
-    if swap:
-        U[turned, :, :2] = U[turned, :, 1::-1]
-
-    def product(P, i, out):
-        """P times rows[i], head by head."""
-        if not swap:
-            np.matmul(P.reshape(H * J, -1), rows[i], out=out.reshape(H * J, -1))
-        else:
-            for some, bits in (~turned, rows[i]), (turned, turned_rows()[i]):
-                out[some] = (P[some].reshape(-1, len(bits)) @ bits).reshape(-1, J, bits.shape[1])
-        return out
-
-    s, e = U[:, 0], array("e", H, n)
-    top = np.maximum(s0, s1)
-    highest = np.maximum(s[:, 3:].max(axis=1), s[:, 2] - top)
-    np.subtract(s[:, :3], top[:, None], out=e[:, :3])
-    e[:, 2] -= highest
-    np.subtract(s[:, 3:], highest[:, None], out=e[:, 3:])
-    np.exp(e, out=e)
-    s[:, :2], s[:, 2:] = 0, 1
-    e0, e1, e_t, u_t = e[:, :1], e[:, 1:2], e[:, None, 3:], U[:, :, 3:]
-
-    F = np.multiply(e_t, u_t, out=array("F", H, J, T))
-    A, S = product(F, 1, array("A", H, J, m)), F.sum(axis=2)
-    ends = e[:, None, :3] * U[:, :, :3]
-    w0, w1, w_cls = ends.transpose(2, 0, 1)
-    M = array("M", H, J, J)
-    M[...] = 0
-    M.reshape(H, J * J)[:, ::J + 1] = e1 - e0
-    M[:, :, 0] += w1 - w0
-    base = e0 * S + w0 * S[:, :1] + w_cls
-    NZ = np.matmul(M, A, out=array("NZ", H, J, m))
-    NZ += base[:, :, None]
-    if not NZ[:, 0].min() >= math.sqrt(np.finfo(U.dtype).tiny):
-        return None
-    over = 1 / NZ[:, :1]
-    out = np.multiply(NZ[:, 1:], over, out=array("out", H, J - 1, m))
-
-    def pullback(dout):
-        dNZ, dU = array("dNZ", H, J, m), array("dU", H, J, n)
-        dN = np.multiply(dout, over, out=dNZ[:, 1:])
-        np.negative(np.einsum("hjm,hjm->hm", dN, out), out=dNZ[:, 0])
-        dbase = dNZ.sum(axis=2)
-        dA = np.matmul(M.transpose(0, 2, 1), dNZ, out=array("dA", H, J, m))
-        dF = product(dA, 0, array("dF", H, J, T))
-        dS = e0 * dbase
-        dS[:, 0] += np.einsum("hj,hj->h", w0, dbase)
-        dF += dS[:, :, None]
-        dFu = np.multiply(e_t, dF, out=dU[:, :, 3:])
-        dU[:, 0, 3:] = np.multiply(dFu, u_t, out=dF).sum(axis=1)
-        dM = np.matmul(dNZ, A.transpose(0, 2, 1))
-        both = dM.trace(axis1=1, axis2=2)                               # sum of dNZ A, and from here on of
-        dends = np.empty_like(ends)                                     # dNZ B_0, dNZ A_0, dNZ
-        dends[:, :, 1], dends[:, :, 2] = dM[:, :, 0], dbase
-        np.subtract(dbase * S[:, :1], dM[:, :, 0], out=dends[:, :, 0])
-        np.multiply(e[:, None, :3], dends, out=dU[:, :, :3])
-        np.einsum("hjb,hjb->hb", ends, dends, out=dU[:, 0, :3])
-        dU[:, 0, 0] += e[:, 0] * (np.einsum("hj,hj->h", dbase, S) - both)
-        dU[:, 0, 1] += e[:, 1] * both
-        if swap:
-            dU[turned, :, :2] = dU[turned, :, 1::-1]
-        return dU
-
-    return out, pullback

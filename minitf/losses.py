@@ -24,33 +24,3 @@ def logistic(logits, y):
         return dloss * ((1 - y) * sigmoid(z) - y * sigmoid(-z))
 
     return loss, pullback
-
-
-def relu_readout(out, W_C, w, c, signs, array, grads):
-    """The mean logistic loss of  logits = w . relu(W_C^T out) + c,  and its derivatives, for the loop of training.
-
-        t    = signs logits,  signs = 1 - 2y                                (m,)    loss = mean log(1 + exp(t))
-        dz   = signs exp(t - loss) / m                                      (m,)    exp(t - loss) = sigmoid(t)
-        dR   = w dz where R > 0, R = W_C^T out                              (d_o, m)
-        dout = W_C dR                                                       (width, m)
-
-    out (width, m), an example a column. grads: dW_C, dw, dc, which are filled. Returns loss, dout; arrays come from
-    array(name, *shape).
-    """
-    (width, m), d_o = out.shape, len(w)
-    R = np.matmul(W_C.T, out, out=array("R", d_o, m))
-    np.maximum(R, 0, out=R)
-    t = w @ R
-    t += c
-    t *= signs
-    loss = np.logaddexp(0, t)
-    t -= loss
-    dz = np.exp(t, out=t)
-    dz *= signs / m
-    dW_C, dw, dc = grads
-    np.matmul(R, dz, out=dw)
-    dc[...] = dz.sum()
-    dR = np.multiply(w[:, None], dz, out=array("dR", d_o, m))
-    dR *= R > 0
-    np.matmul(out, dR.T, out=dW_C)
-    return float(loss.sum()) / m, np.matmul(W_C, dR, out=array("dout", width, m))

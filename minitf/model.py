@@ -13,25 +13,20 @@ through the tables of `heads`, all others, and path="general", through the rows 
 Every derivative is the composition of pullbacks of `ops`, `attention` and `bits`; none is written here a second time.
 Source: Edelman, Goel, Kakade, Zhang 2022, section 3 (tf-head, tf-scalar).
 """
-import math
-from dataclasses import replace
-from functools import cache
-
 import numpy as np
 
 from minitf.arrays import constraints, fixed_parts, init_params, positions, shapes
 from minitf.bits import bit_averager
 from minitf.checks import choice, floats, require, shape
 from minitf.config import ModelConfig
-from minitf.heads import additive_heads, bit_heads, bit_weights, table_attention, table_heads, workspace
+from minitf.heads import bit_heads, bit_weights, table_attention, table_heads
 from minitf.layers import mlp
-from minitf.losses import relu_readout
 from minitf.network import cls_attention, cls_heads, embedded, readout
 from minitf.packed import Packed
 from minitf.params import same_shapes
 
-__all__ = ["ModelConfig", "attention_of", "blocks", "constraints", "forward", "head_shares", "init_params", "is_scalar",
-           "readout", "scalar_gradient", "shapes"]
+__all__ = ["ModelConfig", "attention_of", "blocks", "constraints", "forward", "head_shares", "init_params", "readout",
+           "shapes"]
 
 
 def forward(params, X, model, *, z=None, path="fast"):
@@ -198,65 +193,3 @@ def head_shares(params, X, model):
     out, dout = np.concatenate(out), np.concatenate(dout)
     moved = np.abs((dout * (out - out.mean(axis=0))).sum(axis=-1)).mean(axis=0)
     return moved / moved.sum() if moved.sum() > 0 else np.full(model.H, 1 / model.H)
-
-
-def is_scalar(model):
-    """Whether a model is one of ModelConfig.scalar, of any size and radius."""
-    sizes = {name: getattr(model, name) for name in ("H", "d", "d_v", "d_o", "radius")}
-    return model.block == "tf" and model.d_o > 0 and model == replace(ModelConfig.scalar(model.T), **sizes)
-
-
-def scalar_layout(model):
-    """The parameters of a scalar model as one vector: its length, and the function that cuts it into five matrices.
-
-    What is multiplied together lies together: K (3+T, d) are the tokens E_0, E_1, x_cls, P_1 .. P_T, and W
-    (H (1+d_v), d) are for every head q and the columns of W_V. Then W_C, w, c.
-    """
-    T, H, d, d_v, d_o = model.T, model.H, model.d, model.d_v, model.d_o
-    shapes = (3 + T, d), (H * (1 + d_v), d), (model.width, d_o), (d_o,), ()
-    ends = np.cumsum([0, *map(math.prod, shapes)]).tolist()
-    cuts = [(slice(*pair), shape) for pair, shape in zip(zip(ends, ends[1:]), shapes)]
-    return ends[-1], lambda x: [x[cut].reshape(shape) for cut, shape in cuts]
-
-
-def scalar_gradient(model, dtype):
-    """The mean logistic loss of a scalar model and its gradient, for the loop of training: pack, unpack, hold, gradient.
-
-    x = pack(params), params = unpack(x), views; data = hold(X, y); gradient(x, data) -> loss, dx; dx is overwritten by
-    the next call. None where `additive_heads` has none. What `forward` and `logistic` compute, with arrays used again.
-    """
-    size, parts = scalar_layout(model)
-    array, dx, shape_W = workspace(dtype), np.zeros(size, dtype), (model.H, 1 + model.d_v, -1)
-    dK, dW, *drest = parts(dx)
-
-    def unpack(x):
-        K, W, W_C, w, c = parts(x)
-        W = W.reshape(shape_W)
-        return {"E": K[:2], "P": K[3:], "x_cls": K[2], "q": W[:, 0], "W_V": W[:, 1:].swapaxes(1, 2), "W_C": W_C, "w": w,
-                "c": c}
-
-    def pack(params):
-        x = np.empty(size, dtype)
-        for name, part in unpack(x).items():
-            part[...] = params[name]
-        return x
-
-    def hold(X, y):
-        X = np.asarray(X).astype(dtype)
-        rows = X, np.ascontiguousarray(X.T)
-        return rows, cache(lambda: tuple(1 - x for x in rows)), 1 - 2 * np.asarray(y).astype(dtype)
-
-    def gradient(x, data):
-        (rows, turned_rows, signs), (K, W, W_C, w, c) = data, parts(x)
-        U = np.matmul(W, K.T, out=array("U", len(W), len(K)))
-        heads = additive_heads(U.reshape(*shape_W), rows, turned_rows, array)
-        if heads is None:
-            return None
-        out, back = heads
-        loss, dout = relu_readout(out.reshape(-1, len(signs)), W_C, w, c, signs, array, drest)
-        dU = back(dout.reshape(out.shape)).reshape(U.shape)
-        np.matmul(dU, K, out=dW)
-        np.matmul(dU.T, W, out=dK)
-        return loss, dx
-
-    return pack, unpack, hold, gradient

@@ -14,13 +14,13 @@ import numpy as np
 from minitf.bounded import fit_bounded, longest_search
 from minitf.checks import choice, floats, generator, integer, real, require, shape
 from minitf.losses import logistic
-from minitf.model import (ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, is_scalar,
-                          scalar_gradient, shapes)
+from minitf.model import ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, shapes
 from minitf.optim import adam, fixed_point_residual, gradient_step, project_params, repeated
 from minitf.packed import examples
 from minitf.params import flatten, same_shapes, unflatten
 from minitf.projections import Ball, Intersection, Simplex
 from minitf.result import Result, logits_of
+from minitf.scalar import is_scalar, scalar_gradient
 
 FRESH = 4096            # rows on which the plain loop looks for doubts
 
@@ -213,7 +213,7 @@ def descend(X, y, params, model, rng, train, sets):
 
 
 def _on_vectors(model, dtype):
-    """mean_gradient with the parameters as one vector, as in `model.scalar_gradient`, and by it where it applies:
+    """mean_gradient with the parameters as one vector, as in `scalar.scalar_gradient`, and by it where it applies:
     x = pack(params), params = unpack(x), data = hold(X, y), gradient(x, data) -> loss, dx until the next call."""
     if is_scalar(model):
         pack, unpack, prepare, fast = scalar_gradient(model, dtype)

@@ -12,7 +12,7 @@ LEVEL = {
     "projections": 3, "ops": 3, "optim": 3, "budgets": 3, "generalisation": 3,
     "losses": 4, "attention": 4, "classes": 4, "yardsticks": 4,
     "bits": 5, "blocked": 5, "config": 5, "bounds": 5,
-    "arrays": 6,
+    "arrays": 6, "scalar": 6,
     "layers": 7,
     "heads": 8, "network": 8,
     "model": 9,

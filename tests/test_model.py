@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf.model import (ModelConfig, attention_of, constraints, forward, head_shares, init_params, is_scalar, readout,
-                          scalar_gradient, shapes)
+from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, readout, shapes
+from minitf.scalar import is_scalar, scalar_gradient
 from minitf.projections import Ball
 from minitf.train import mean_gradient
 from minitf.trust import oracles
