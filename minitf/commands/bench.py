@@ -136,8 +136,8 @@ def report(records, versions):
         yield "*         measured once"
     busy = max((record["busy"] for record in records if record["threads"] == 1), default=1.0)
     if busy > 1.2:
-        yield f"The machine was busy: at worst minitf had a processor for 1/{busy:.1f} of the time. For one thread --json"
-        yield "has ratios of processor time too, which are the fairer then."
+        yield f"The machine was busy: at worst minitf had a processor for 1/{busy:.1f} of the time. For one thread"
+        yield "--json has ratios of processor time too, which are the fairer then."
     yield from disagreements(records)
 
 
