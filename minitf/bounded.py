@@ -197,8 +197,8 @@ def longest_search(restarts):
 def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
 
-    X (m, T) or Packed, y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help, or after
-    `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
+    X (m, T) or Packed, y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help,
+    or after `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
     than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step;
     after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
     """

@@ -21,8 +21,8 @@ def commands(context):
         click.echo(context.get_help())
 
 
-for command in (learn.learn, learn.predict, sweep.sweep, plot.plot, construct.construct, bounds.bound, trust.explain, trust.check,
-                bench.bench):
+for command in (learn.learn, learn.predict, sweep.sweep, plot.plot, construct.construct, bounds.bound, trust.explain,
+                trust.check, bench.bench):
     commands.add_command(command)
 
 main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it

@@ -44,7 +44,7 @@ def repeated(step, **options):
 
 
 def adam(*, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """repeated(adam_step, ...), only faster: the moments are plain decaying sums in arrays that stay; x is new, g is read."""
+    """repeated(adam_step, ...), faster: the moments are decaying sums in arrays that stay. x is new, g is read."""
     i, n, s, work = 0, None, None, None
 
     def step(x, g):
