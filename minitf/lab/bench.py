@@ -28,6 +28,7 @@ LIBRARIES = ("torch", "jax")
 PARTS = ("step", "attention", "gpt")
 TURN, ROUNDS = 0.001, 200       # seconds of a turn, most turns of a contender
 LARGE = 2 ** 18                 # examples times positions above which forms that build every token are left out
+PAUSE = 0.02            # seconds
 LR = 1e-3
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
@@ -135,7 +136,9 @@ def turn(call, n):
 
 
 def warm_turn(call, n):
-    """turn, after one more call that brings things back into the caches."""
+    """turn, after a pause in which the threads of the one before cease to wait for more, and a call that brings things
+    back into the caches."""
+    time.sleep(PAUSE)
     call()
     return turn(call, n)
 
