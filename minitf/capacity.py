@@ -83,7 +83,8 @@ def certify(model, X, y, delta=0.05, *, k=None, logits=None):
     k = int((2 * strength >= strength.max()).sum()) if k is None else k
     yardstick = occam_m(log_supports(model.model.T, k), TARGET, delta, agnostic=not fitted)
     factor = None if needed is None else needed / yardstick
-    text = summary(error, len(y), fitted, needed, yardstick, factor)
+    guessing = min(y.mean(), 1 - y.mean()) or 1.0           # the error of the commoner label: a bound above is vacuous
+    text = summary(error if error < guessing else 1.0, len(y), fitted, needed, yardstick, factor)
     return Certificate(error, text, name, fitted, g, needed, yardstick, factor, delta)
 
 

@@ -104,7 +104,7 @@ m90 = a \+ b log2 T        a = \S+ \[\S+, \S+\], b = \S+ \[\S+, \S+\], b for eac
 m90 = a \+ b \(log2 T\)\^2    a = .*
 m90 = c T\^g               c = \S+ \[\S+, \S+\], g = \S+ \[\S+, \S+\], delta AIC \d+\.\d
 m90 = a \+ b log2 C\(T, 3\)  a = [^A]*
-target m90/m\* at most 2.0, upper end 2.2, at every T to 16384: (met|missed at T = [\d, ]+)
+target m90/m\* at most 2.0, upper end 2.2, at every T tried up to 16384: (met|missed at T = [\d, ]+)
 target upper end of g in c T\^g below 0.2: (met|missed)
 target m90 per doubling of T from 2 to 9: (met|missed)
 

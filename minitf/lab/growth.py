@@ -59,7 +59,7 @@ def targets(rows, fitted):
         return []
     judged = [row for row in rows if row["T"] <= 16384 and row["m_star"] and row["m90"] is not None]
     missed = [row["T"] for row in judged if not (row["ratio"] <= 2 and row["ratio_high"] <= 2.2)]
-    found = [("m90/m* at most 2.0, upper end 2.2, at every T to 16384", not missed, missed)] if judged else []
+    found = [("m90/m* at most 2.0, upper end 2.2, at every T tried up to 16384", not missed, missed)] if judged else []
     if fitted is not None:
         g, b = fitted["laws"]["power"]["parameters"]["g"], fitted["laws"]["log"]["parameters"]["b"]
         found += [("upper end of g in c T^g below 0.2", g["high"] < 0.2, []),

@@ -43,6 +43,10 @@ def task_facts(record):
             verdict = "not learned: the support is exact, but some fresh examples are wrong"
         elif record["holdout_accuracy"] == 1:
             verdict += ", yet every fresh example is right"
+        elif record["determined"] is False:
+            verdict += "; several supports explain the sample"
+        elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
+            verdict += " (one bounded head cannot represent every such rule: try --method adam)"
     return {
         "sample": f"Sample     m = {record['m']} examples{redrawn}, {determined}; {limit}",
         "support": f"Support    found {found}   true {true}   {'exact' if found == true else 'WRONG'}",
