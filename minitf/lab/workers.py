@@ -98,8 +98,8 @@ def processes(jobs):
     try:
         yield start
     finally:
-        ours.close()
-        executor.shutdown(wait=False, cancel_futures=True)
+        ours.close()                                # the workers end at once, so there is not long to wait
+        executor.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
