@@ -43,18 +43,25 @@ def bit_averager(A):
 
     Where every head gives one weight to most positions, their ones are counted, and the floats of the others added.
     """
-    usual = np.partition(A, A.shape[1] // 2, axis=1)[:, [A.shape[1] // 2]] if A.shape[1] > LONG else A[:, :1]
-    others = np.flatnonzero((A != usual).any(axis=0))
-    few = 32 * len(others) < A.shape[1] > LONG
-    rest = A[:, others] - usual if few else None
-
-    def average(X):
-        if few and X.dtype == np.uint8:
-            ones = (row_sums(X)[:, None] * usual.T).astype(A.dtype, copy=False)
-            return ones + X[:, others].astype(A.real.dtype) @ rest.T
+    def plain(X):
         return sum(_parts(lambda x, cut: x @ A[:, cut].T, X, A))
 
-    return average
+    T = A.shape[1]
+    if T <= LONG:
+        return plain
+    usual = np.partition(A, T // 2, axis=1)[:, [T // 2]]
+    others = np.flatnonzero((A != usual).any(axis=0))
+    if 32 * len(others) >= T:
+        return plain
+    rest = A[:, others] - usual
+
+    def counted(X):
+        if X.dtype != np.uint8:
+            return plain(X)
+        ones = (row_sums(X)[:, None] * usual.T).astype(A.dtype, copy=False)
+        return ones + X[:, others].astype(A.real.dtype) @ rest.T
+
+    return counted
 
 
 def _parts(f, X, A):
