@@ -32,7 +32,7 @@ class TrainConfig:
     method        "pgd" projected gradient descent, "adam" projected Adam, "auto": pgd for the bounded class, else adam
     steps         the most steps of the bounded search (no limit); steps from the first start of the plain loop (800)
     batch         examples a step, drawn without replacement in epochs (128; at most m)
-    lr            step size of the plain loop (adam 3e-3, of gpt 1e-3; pgd 0.1, with momentum 0.9)
+    lr            step size of the plain loop (adam 3e-3, of gpt 1e-3, of paper 0.3; pgd 0.1, with momentum 0.9)
     weight_decay  decoupled decay of adam (0.1 where the class is unbounded, else 0)
     radius        replaces the model's bound on ||W_QK^T||_{2,1}
     restarts      rounds of restarts of the bounded search; further starts of the plain loop
@@ -193,7 +193,7 @@ def descend(X, y, params, model, rng, train, sets):
     """Yield (batch loss, params) after every step, for ever: gradient, optimiser on one vector, projection."""
     m = len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
-    usual = 1e-3 if model.block == "gpt" else 3e-3
+    usual = 0.3 if model.is_paper else 1e-3 if model.block == "gpt" else 3e-3
     step = adam(lr=train.lr or usual, weight_decay=decay)
     if train.method == "pgd":
         step = repeated(gradient_step, lr=train.lr or 0.1, momentum=0.9)

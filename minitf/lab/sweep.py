@@ -16,7 +16,7 @@ from minitf.lab.workers import crew
 CAP = 4096              # the most examples that an adaptive design asks for
 PILOT = 5               # trials a sample size while it looks for the transition
 LOWEST = -4             # it does not go below m*/2, where most sets are ambiguous and those left are odd ones
-STARTS = {"adam": (8, 4)}       # (first, stride) of the adaptive design: 4 m*, then twice or half that
+FAR = 8, 4              # (first, stride) of the adaptive design for models with many parameters: 4 m*, twice or half that
 COUNTS = ("ambiguous", "timeouts", "redrawn")
 
 
@@ -110,7 +110,8 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     def design(t):
         if sizes:
             return fixed(sizes, reps)
-        return adaptive(yardstick(config, t), reps, min(CAP, LARGEST // t), *STARTS.get(method, ()))
+        far = FAR if config["method"] == "adam" and config["model"] != "paper" else ()
+        return adaptive(max(1, yardstick(config, t)), reps, min(CAP, LARGEST // t), *far)
 
     with crew(jobs, dask, executor) as workers, contextlib.closing(Journal(path, config)) as journal:
         done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}
