@@ -162,7 +162,7 @@ def test_one_series_is_drawn_by_T(drawn, tmp_path):
 
 
 def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
-    wide = {"m": (32, 64, 128, 256, 512), "slope": 3}
+    wide = {"m": (16, 32, 64, 128, 256, 512, 1024), "slope": 3}
     others = [("adam", "paper"), ("adam", "gpt"), ("adam", "mlp"), ("l1-logistic", None), ("screening", None)]
     files = [invent(tmp_path / f"{method}{model}.jsonl", method=method, model=model, T=(16, 64), reps=6, **wide)
              for method, model in others]
@@ -260,8 +260,8 @@ def test_bad_input_is_one_line_before_any_work(plot, tmp_path, monkeypatch):
     refused(plot("bits.jsonl", "-o", "a.png"), "bits.jsonl")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
     refused(plot("cut.jsonl.gz", "-o", "a.png"), "cut.jsonl.gz")
-    (tmp_path / "new.jsonl").write_text(path.read_text().replace('"protocol": 1', '"protocol": 2'))
-    refused(plot(path, "new.jsonl", "-o", "a.png"), "new.jsonl, line 1: expected a run of protocol 1, got 2")
+    (tmp_path / "new.jsonl").write_text(path.read_text().replace('"protocol": 2', '"protocol": 3'))
+    refused(plot(path, "new.jsonl", "-o", "a.png"), "new.jsonl, line 1: expected a run of protocol 2, got 3")
     refused(plot(path, path, "-o", "a.png"), "every run once")
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == []
 

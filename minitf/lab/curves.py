@@ -98,7 +98,7 @@ def ramp(values):
 
 
 def success_panels(rows):
-    """Success against m: of one series, or at one T, in one panel; else a panel for each T that most series tried."""
+    """Success against m: of one series, or at one T, in one panel; else a panel for each T that the most series tried."""
     styles, lengths = looks(rows), sorted({row["T"] for row in rows})
     if len(styles) == 1:
         colours = ramp(lengths)
@@ -148,8 +148,8 @@ def growth(ax, rows, against):
     yardsticks(ax, rows, against)
     ax.set(xlabel="T, positions" if against == "T" else "k, bits that matter",
            ylabel="m90, training samples (95 % bootstrap)",
-           title="Samples for 90 % success" + (" (arrow: beyond the m tried)" if cut else ""))
-    shown += [1.6 * row["m_highest"] for row in rows if row["m90"] == math.inf]
+           title="Samples for 90 % success" + (" (arrows: beyond the m tried)" if cut else ""))
+    shown += [1.6 * row["m_highest"] for row in rows if math.inf in (row["m90"], row["m90_high"])]
     shown += [row[name] for row in rows for name in ("m_star", "screening") if row[name]]
     if max(shown) > 10 * min(shown):
         plain_log(ax, "y")
@@ -164,7 +164,11 @@ def growth(ax, rows, against):
 
 
 def points_with_intervals(ax, rows, look, x):
-    """m90 of one series; an arrow where it lies beyond the m tried. Returns whether there is one."""
+    """m90 of one series; arrows where it, or an end of its interval, lies beyond the m tried. Returns whether one does."""
+    def arrow(at, edge, way):
+        ax.annotate("", (at, edge * 1.5 ** way), (at, edge),
+                    arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3, "shrinkB": 0})
+
     inside = [(at, row) for at, row in zip(x, rows) if 0 < row["m90"] < math.inf]
     ends = [(max(row["m90_low"], row["m_lowest"]), row["m90"], min(row["m90_high"], row["m_highest"]))
             for _, row in inside]
@@ -175,21 +179,26 @@ def points_with_intervals(ax, rows, look, x):
         if row["m90"] in (0, math.inf):
             edge, way = (row["m_highest"], 1) if row["m90"] else (row["m_lowest"], -1)
             ax.plot(at, edge, color=look["color"], marker=look["marker"], markersize=4.5, markerfacecolor="white")
-            ax.annotate("", (at, edge * 1.5 ** way), (at, edge),
-                        arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3, "shrinkB": 0})
-    return len(inside) < len(rows)
+            arrow(at, edge, way)
+    beyond = [(at, *end) for at, row in inside for end in ((row["m_lowest"], -1), (row["m_highest"], 1))
+              if row["m90_low" if end[1] < 0 else "m90_high"] in (0, math.inf)]
+    for place in beyond:
+        arrow(*place)
+    return len(inside) < len(rows) or bool(beyond)
 
 
 def yardsticks(ax, rows, against):
     """The lines beside m90: of the k that most rows have, or of every k."""
     ks = [row["k"] for row in rows]
-    first = {row[against]: row for row in reversed(rows) if against == "k" or row["k"] == max(set(ks), key=ks.count)}
+    usual = max(set(ks), key=ks.count)
+    of = f", k = {usual}" if against == "T" and len(set(ks)) > 1 else ""
+    first = {row[against]: row for row in reversed(rows) if against == "k" or row["k"] == usual}
     lines = [first[x] for x in sorted(first)]
     for name, label, colour, style in (("m_star", "information limit m*", BLACK, "-"),
                                        ("fano", "Fano, no learner below", BLACK, (0, (1, 2))),
                                        ("screening", "one position at a time, 90 %", GREY, (0, (6, 2, 1, 2)))):
         drawn = [row for row in lines if row[name] is not None]
-        ax.plot([row[against] for row in drawn], [row[name] for row in drawn], label=label if drawn else None,
+        ax.plot([row[against] for row in drawn], [row[name] for row in drawn], label=label + of if drawn else None,
                 color=colour, linestyle=style, linewidth=1.2, zorder=1)
     start = next((row for row in lines if 0 < row["m90"] < math.inf), None)
     if start is not None and against == "T" and start["task"] != "parity":

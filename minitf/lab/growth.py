@@ -19,7 +19,7 @@ def growth(rows):
 
     Likelihood: log m90 is normal about the log of the law, with the standard deviation that its 95 % interval implies
     (its width over 3.92), independent over T. Least squares is then maximum likelihood and, as every law has two
-    parameters, delta AIC the difference in chi2. Intervals are normal, wider by sqrt(chi2 / (points - 2)) where a law
+    parameters, delta AIC the difference in chi2 from the best of the first three. Intervals are normal, wider by sqrt(chi2 / (points - 2)) where a law
     fits worse than its errors allow. A T whose m90 or interval is cut off by the m tried is left out, and named.
     """
     whole = [row for row in rows if row["m90_low"] and math.isfinite(row["m90_high"])]
@@ -57,8 +57,8 @@ def targets(rows, fitted):
     the T at fault. Nothing for another series."""
     if rows[0]["method"] != "pgd" or rows[0]["task"] not in ("and", "majority"):
         return []
-    judged = [row for row in rows if row["T"] <= 16384 and row["m_star"] and row["m90"] is not None]
-    missed = [row["T"] for row in judged if not (row["ratio"] <= 2 and row["ratio_high"] <= 2.2)]
+    judged = [row for row in rows if row["T"] <= 16384 and row["m_star"]]
+    missed = [row["T"] for row in judged if row["m90"] is None or not (row["ratio"] <= 2 and row["ratio_high"] <= 2.2)]
     found = [("m90/m* at most 2.0, upper end 2.2, at every T tried up to 16384", not missed, missed)] if judged else []
     if fitted is not None:
         g, b = fitted["laws"]["power"]["parameters"]["g"], fitted["laws"]["log"]["parameters"]["b"]

@@ -9,6 +9,7 @@ writer out. Every record of a file has the same identity, the values of its firs
 import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 
 from minitf.checks import require
@@ -27,7 +28,7 @@ def parse(path, data):
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
             records.append(json.loads(line) if line.startswith(START) else None)
-        except ValueError:
+        except (ValueError, RecursionError):
             records.append(None)
         if not isinstance(records[-1], dict):
             raise ValueError(f"{ours} (line {number})")
@@ -39,7 +40,7 @@ def read(path):
     data = Path(path).read_bytes()
     try:
         return parse(path, gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)[0]
-    except (EOFError, gzip.BadGzipFile):
+    except (EOFError, gzip.BadGzipFile, zlib.error):
         raise ValueError(f"{path}: not a file of runs, or damaged") from None
 
 

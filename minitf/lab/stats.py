@@ -18,6 +18,7 @@ from minitf.lab.trials import METHODS, PROTOCOL, TASKS
 IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit")
 SHARES = (0.5, 0.9)
 RESAMPLES = 2000
+HUGE = 2 ** 53            # whole numbers below it are exact as floats
 NUMBER, MAYBE = (int, float), (int, float, type(None))
 FIELDS = {              # what a run must hold, and as what
     "task": str, "k": int, "p": NUMBER, "noise": NUMBER, "method": str, "model": (str, type(None)), "limit": MAYBE,
@@ -44,8 +45,10 @@ def fit_logistic(x, right, n):
 
     Maximises  log L + log det(I)/2,  I the information matrix: Firth's penalty, which takes away the bias of first
     order and keeps a and b finite when no failure lies above a success. Shapes: x (J,), right and n (..., J).
-    Without successes at two x, b = 0. Source: Firth 1993; Heinze and Schemper 2002.
+    At one x alone b = 0. Source: Firth 1993; Heinze and Schemper 2002.
     """
+    if len(x) == 1:
+        return np.log((right + 0.5) / (n - right + 0.5))[..., 0], np.zeros(right.shape[:-1])
     width = max(np.ptp(x), 1e-9)
     z = (x - x.mean()) / width
     found, highest = np.zeros((2, *right.shape[:-1])), np.full(right.shape[:-1], -np.inf)
@@ -108,26 +111,31 @@ def isotonic(share, m, right, n):
 def intervals(m, outcomes, resamples, rng):
     """95 % bootstrap intervals of m50 and m90, (2, 2): low, high. outcomes (reps, J): 1, 0, or NaN where none ran.
 
-    Seeds are resampled, each with all its runs: the samples of one seed are nested, so its outcomes hang together.
-    The percentiles are those of a t interval, a little further out than 2.5 %: with few seeds plain ones are too short.
-    Where one m parts all failures from all successes, every resample agrees, and the interval is the gap at least.
-    Source: Hesterberg 2015 (expanded percentiles).
+    They hold the intervals of two bootstraps. One resamples seeds, each with all its runs: the samples of one seed are
+    nested, so its outcomes hang together. It takes a size at which all seeds agree for certain; the other, which draws
+    new outcomes from the fitted curve, does not. The percentiles are those of a t interval, a little further out than
+    2.5 %: with few seeds plain ones are too short. Where one m parts all failures from all successes, the gap belongs
+    to both. Source: Hesterberg 2015 (expanded percentiles).
     """
+    from scipy.special import expit
     from scipy.stats import norm, t
 
     reps, ran = len(outcomes), ~np.isnan(outcomes)
     if reps == 1:
         return np.array([[0, math.inf]] * 2)
+    right, n = np.nansum(outcomes, axis=0), ran.sum(axis=0)
+    a, b = fit_logistic(np.log(m), right, n)
     weights = rng.multinomial(reps, np.full(reps, 1 / reps), resamples)
-    right, n = weights @ np.where(ran, outcomes, 0), weights @ ran
+    drawn = rng.binomial(n, expit(a + b * np.log(m)), (resamples, len(m)))
     tail = norm.cdf(-math.sqrt(reps / (reps - 1)) * t.ppf(0.975, reps - 1))
-    draws = np.sort(reach(SHARES, m, right, n), axis=1)
-    ends = draws[:, [math.floor(tail * (resamples - 1)), math.ceil((1 - tail) * (resamples - 1))]]
-    shares = np.nanmean(outcomes, axis=0)
-    rise = int(np.argmax(shares))
-    if 0 < rise and (shares == (np.arange(len(m)) >= rise)).all():
-        ends = np.stack([np.minimum(ends[:, 0], m[rise - 1]), np.maximum(ends[:, 1], m[rise])], axis=1)
-    return ends
+    places = [math.floor(tail * (resamples - 1)), math.ceil((1 - tail) * (resamples - 1))]
+    low, high = np.moveaxis([np.sort(reach(SHARES, m, *counts), axis=1)[:, places] for counts in
+                             ((weights @ np.where(ran, outcomes, 0), weights @ ran), (drawn, n + 0 * drawn))], -1, 0)
+    low, high = low.min(axis=0), high.max(axis=0)
+    rise = int(np.argmax(right == n))
+    if rise and not right[:rise].any() and (right == n)[rise:].all():
+        low, high = np.minimum(low, m[rise - 1]), np.maximum(high, m[rise])
+    return np.stack([low, high], axis=1)
 
 
 def point(runs, resamples=RESAMPLES):
@@ -137,7 +145,7 @@ def point(runs, resamples=RESAMPLES):
         "T": first["T"], "runs": len(trained), "ambiguous": len(runs) - len(trained), "m_star": first["m_star"],
         "redraws": sum(run["attempts"] - 1 for run in trained), "timeouts": sum(run["timeout"] for run in trained),
         "reps": len({(run["seed"], run["rep"]) for run in trained}), "seconds": sum(run["seconds"] for run in runs)}
-    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")))
+    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise"))) | dict.fromkeys(("m", "right", "n", "curve"))
     if not trained:
         return row
     m, outcomes = grid(trained, "success")
@@ -210,6 +218,8 @@ def check_run(where, run):
     wrong = [key for key, kind in FIELDS.items() if not isinstance(run.get(key, ...), kind)]
     if not wrong:
         wrong += [name for name, known in (("task", TASKS), ("method", METHODS)) if run[name] not in known]
-        wrong += [name for name, least in (("k", 1), ("T", run["k"]), ("m", 1)) if run[name] < least]
+        ranges = {"k": (1, 20), "T": (run["k"], HUGE), "m": (1, HUGE), "m_star": (0, HUGE), "attempts": (1, HUGE),
+                  "p": (2 ** -40, 1 - 2 ** -40), "noise": (0, 0.5), "seconds": (0, HUGE)}
+        wrong += [name for name, (low, high) in ranges.items() if run[name] is not None and not low <= run[name] <= high]
     if wrong:
         raise ValueError(f"{where}: expected a run of a sweep, got one without a proper {', '.join(wrong)}")

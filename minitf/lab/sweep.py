@@ -96,14 +96,13 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     limit: processor seconds of training (math.inf: none; unless given, 20 for adam and l1-logistic). Workers: `jobs`
     processes, or a Dask cluster at address `dask`, or an executor. progress(finished, waiting): the records of this
     call so far, and how many trials of each T are known to be left, a Counter.
+    A script calls it under  if __name__ == "__main__":  since every worker process imports that script.
     Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers keep dying.
     """
     config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed)
-    reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1)
-    lengths = sorted({integer("T", t, 1) for t in T}, reverse=True)
-    require(lengths, "T", "at least one context length", T)
-    sizes = None if m == "auto" else sorted({integer("m", size, 1) for size in m})
-    require(sizes != [], "m", "auto or at least one sample size", m)
+    reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1, 1024)
+    lengths = several("T", "at least one context length", T)[::-1]
+    sizes = None if m == "auto" else several("m", "auto or at least one sample size", m)
     for t in lengths:
         check_job(config, t, sizes[-1] if sizes else 1)
 
@@ -118,6 +117,14 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
         rounds = {t: missing(design(t), t, done) for t in lengths}
         run(rounds, config, done, journal, workers, progress)
     return [record for record in done.values() if record["T"] in rounds and (not sizes or record["m"] in sizes)]
+
+
+def several(name, expected, values):
+    """Positive integers, at least one, sorted."""
+    require(hasattr(values, "__iter__"), name, expected, values, TypeError)
+    found = sorted({integer(name, value, 1) for value in values})
+    require(found, name, expected, values)
+    return found
 
 
 def run(rounds, config, done, journal, workers, progress):

@@ -9,6 +9,7 @@ A worker may die (killed, out of memory): its trial is lost, not the sweep. The 
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 
@@ -16,6 +17,19 @@ from minitf.lab.trials import trial
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PATIENCE = 3            # times in a row that all workers may break down without a finished trial
+
+
+class Processes(ProcessPoolExecutor):
+    """Processes that leave Ctrl-C to their parent from their first moment on: it starts them with the signal blocked."""
+
+    def submit(self, *work):
+        if not hasattr(signal, "pthread_sigmask"):                     # Windows
+            return super().submit(*work)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*work)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Crew:
@@ -50,7 +64,8 @@ class Crew:
         self.breakdowns += 1
         if self.renew is None or self.breakdowns > PATIENCE:
             last = f"{lost[0]['method']} at T = {lost[0]['T']}, m = {lost[0]['m']}"
-            raise RuntimeError(f"the workers died (out of memory?) {self.breakdowns} times in a row, now with {last}")
+            raise RuntimeError(f"the workers died {self.breakdowns} times in a row, now with {last} (out of memory? or a "
+                               "script without if __name__ == '__main__', which every worker imports)")
         lost, self.jobs = lost + list(self.jobs.values()), {}
         self.executor = self.renew()
         for job in lost:
@@ -90,7 +105,7 @@ def processes(jobs):
 
     def start():
         nonlocal executor
-        executor = ProcessPoolExecutor(jobs, context, begin, (theirs,))
+        executor = Processes(jobs, context, begin, (theirs,))
         return executor
 
     before = {name: os.environ.get(name) for name in ONE_THREAD}
@@ -106,8 +121,6 @@ def processes(jobs):
 
 def begin(pipe):
     """Prepare a worker: Ctrl-C is for the parent to see, and without the parent there is nothing to do."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, args=(pipe,), daemon=True).start()
 
