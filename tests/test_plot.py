@@ -11,6 +11,7 @@ import pytest
 
 from minitf import cli
 from minitf.lab import trials
+from minitf.lab.stats import points, read_runs
 
 
 def invent(path, *, task="and", k=3, T=(16, 64, 256), m=None, reps=20, method="pgd", model="paper",
@@ -177,6 +178,25 @@ def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
     assert bound.get_ydata()[0] == pytest.approx(30 * 9 ** 0.1, rel=0.15)           # m90 of the first series
     looks = {(line.get_color(), line.get_marker()) for line in at.lines if line.get_marker() not in ("", "None", None)}
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 6
+
+
+def test_limits_say_of_which_k_and_open_intervals_end_in_an_arrow(drawn, tmp_path):
+    files = [invent(tmp_path / "3.jsonl", T=(16, 64)), invent(tmp_path / "5.jsonl", k=5, T=(64,), m=(25, 34, 44))]
+    (panels,), _ = drawn(*files)
+    growth = panels["Samples for 90 % success (arrows: beyond the m tried)"]
+    assert "information limit m*, k = 3" in labels(growth)
+    row, = [row for row in points(read_runs([files[1]]))]
+    assert row["m90_high"] == math.inf
+    ends = [(text.xyann[1], text.xy[1]) for text in growth.texts]                   # of arrows: from, to
+    assert (44, pytest.approx(66)) in ends
+
+
+def test_chance_of_parity_is_that_of_the_commoner_label(drawn, tmp_path):
+    path = invent(tmp_path / "a.jsonl", task="parity", k=2, T=(16,), method="adam", model="scalar", curve=True, p=0.3)
+    (panels,), _ = drawn(path)
+    ax = next(ax for title, ax in panels.items() if title.startswith("New samples"))
+    line = next(line for line in ax.lines if line.get_label() == "chance")
+    assert line.get_ydata()[0] == pytest.approx(0.58)
 
 
 def test_k_at_one_T_is_drawn_against_k(drawn, tmp_path):

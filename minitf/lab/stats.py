@@ -128,10 +128,10 @@ def intervals(m, outcomes, resamples, rng):
     weights = rng.multinomial(reps, np.full(reps, 1 / reps), resamples)
     drawn = rng.binomial(n, expit(a + b * np.log(m)), (resamples, len(m)))
     tail = norm.cdf(-math.sqrt(reps / (reps - 1)) * t.ppf(0.975, reps - 1))
-    places = [math.floor(tail * (resamples - 1)), math.ceil((1 - tail) * (resamples - 1))]
-    low, high = np.moveaxis([np.sort(reach(SHARES, m, *counts), axis=1)[:, places] for counts in
-                             ((weights @ np.where(ran, outcomes, 0), weights @ ran), (drawn, n + 0 * drawn))], -1, 0)
-    low, high = low.min(axis=0), high.max(axis=0)
+    counts = (weights @ np.where(ran, outcomes, 0), weights @ ran), (drawn, np.broadcast_to(n, drawn.shape))
+    both = np.sort([reach(SHARES, m, *some) for some in counts], axis=-1)
+    low = both[..., math.floor(tail * (resamples - 1))].min(axis=0)
+    high = both[..., math.ceil((1 - tail) * (resamples - 1))].max(axis=0)
     rise = int(np.argmax(right == n))
     if rise and not right[:rise].any() and (right == n)[rise:].all():
         low, high = np.minimum(low, m[rise - 1]), np.maximum(high, m[rise])

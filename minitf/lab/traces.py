@@ -22,11 +22,12 @@ def trace_panels(runs, looks, ramp):
     if gaps:
         parts = list(map(learning_m, grouped(gaps, lambda run: (series_of(run), run["T"])).values()))
         chosen = max(parts, key=lambda part: (share(part), part[0]["T"], len(part)))
-        chance = (1 + abs(1 - 2 * chosen[0]["p"]) ** chosen[0]["k"]) / 2          # of parity, without a position
+        chance = (1 + abs(1 - 2 * chosen[0]["p"]) ** chosen[0]["k"]) / 2          # of the commoner label of parity
+        entropy = -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
         where = f"({looks[series_of(chosen[0])]['label']}; T = {chosen[0]['T']}, m = {chosen[0]['m']})"
         panels += [
             partial(seeds, runs=chosen, curve=loss_curve, title=f"Plateau and drop {where}",
-                    ylabel="training loss (nats)", level=-math.log(chance) * chance - math.log(1 - chance) * (1 - chance)),
+                    ylabel="training loss (nats)", level=entropy),
             partial(seeds, runs=chosen, curve=partial(trace, "accuracy"), title=f"New samples {where}",
                     ylabel="share of fresh samples right", level=chance),
             partial(seeds, runs=chosen, curve=partial(trace, "fourier_gap"), title=f"Hidden progress {where}",
