@@ -46,7 +46,7 @@ def task_facts(record):
         elif record["determined"] is False:
             verdict += "; several supports explain the sample"
         elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
-            verdict += " (one bounded head cannot represent every such rule: try --method adam)"
+            verdict += " (one bounded head cannot represent every such rule: try --method adam --model scalar)"
     return {
         "sample": f"Sample     m = {record['m']} examples{redrawn}, {determined}; {limit}",
         "support": f"Support    found {found}   true {true}   {'exact' if found == true else 'WRONG'}",
@@ -58,7 +58,7 @@ def task_facts(record):
 def table_facts(record):
     """The lines of a report that speak of a user's own table."""
     low, high = record["holdout_interval"]
-    one_sign = " (one bounded head reads all its bits with one sign: try --method adam)"
+    one_sign = " (one bounded head reads all its bits with one sign: try --method adam --model scalar)"
     advice = one_sign if record["model"] == "paper" else ""
     return {
         "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
