@@ -165,26 +165,22 @@ def growth(ax, rows, against):
 
 def points_with_intervals(ax, rows, look, x):
     """m90 of one series; arrows where it, or an end of its interval, lies beyond the m tried. Returns whether one does."""
-    def arrow(at, edge, way):
-        ax.annotate("", (at, edge * 1.5 ** way), (at, edge),
-                    arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3, "shrinkB": 0})
-
     inside = [(at, row) for at, row in zip(x, rows) if 0 < row["m90"] < math.inf]
     ends = [(max(row["m90_low"], row["m_lowest"]), row["m90"], min(row["m90_high"], row["m_highest"]))
             for _, row in inside]
     bars = [[middle - low for low, middle, _ in ends], [high - middle for _, middle, high in ends]]
     ax.errorbar([at for at, _ in inside], [row["m90"] for _, row in inside], bars, **look,
                 markersize=4.5, linewidth=1.2, elinewidth=1, capsize=2)
-    for at, row in zip(x, rows):
-        if row["m90"] in (0, math.inf):
-            edge, way = (row["m_highest"], 1) if row["m90"] else (row["m_lowest"], -1)
-            ax.plot(at, edge, color=look["color"], marker=look["marker"], markersize=4.5, markerfacecolor="white")
-            arrow(at, edge, way)
-    beyond = [(at, *end) for at, row in inside for end in ((row["m_lowest"], -1), (row["m_highest"], 1))
-              if row["m90_low" if end[1] < 0 else "m90_high"] in (0, math.inf)]
-    for place in beyond:
-        arrow(*place)
-    return len(inside) < len(rows) or bool(beyond)
+    cut = [(at, row["m_lowest"], -1) for at, row in zip(x, rows) if row["m90"] == 0]
+    cut += [(at, row["m_highest"], 1) for at, row in zip(x, rows) if row["m90"] == math.inf]
+    for at, edge, _ in cut:
+        ax.plot(at, edge, color=look["color"], marker=look["marker"], markersize=4.5, markerfacecolor="white")
+    cut += [(at, row["m_lowest"], -1) for at, row in inside if row["m90_low"] == 0]
+    cut += [(at, row["m_highest"], 1) for at, row in inside if row["m90_high"] == math.inf]
+    for at, edge, way in cut:
+        ax.annotate("", (at, edge * 1.5 ** way), (at, edge),
+                    arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3, "shrinkB": 0})
+    return bool(cut)
 
 
 def yardsticks(ax, rows, against):
