@@ -2,7 +2,6 @@
 
 Each chooses one T and, for a series, one m: the smallest at which 90 % of the runs learn, or else where most do.
 """
-import math
 from functools import partial
 from itertools import groupby
 
@@ -10,26 +9,28 @@ import numpy as np
 
 from minitf.lab.figures import BLUE, GREY, plain_log
 from minitf.lab.stats import series_of
+from minitf.tasks import mean_label, ones_by_count, truth_table
 
 MOST_LINES = 20         # seeds drawn one by one
 
 
 def trace_panels(runs, looks, ramp):
     """Functions of the axes to draw on, for what runs of one task have kept; looks and ramp as of minitf.lab.curves."""
+    from scipy.special import entr
+
     kept = [run for run in runs if run["attention"] is not None and run["snapshots"]]
     gaps = [run for run in runs if run["fourier_gap"] is not None and run["snapshots"]]
     panels = [partial(attention, runs=kept, looks=looks, ramp=ramp)] if kept else []
     if gaps:
         parts = list(map(learning_m, grouped(gaps, lambda run: (series_of(run), run["T"])).values()))
         chosen = max(parts, key=lambda part: (share(part), part[0]["T"], len(part)))
-        chance = (1 + abs(1 - 2 * chosen[0]["p"]) ** chosen[0]["k"]) / 2          # of the commoner label of parity
-        entropy = -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
+        mean = mean_label(ones_by_count(truth_table("parity", chosen[0]["k"])), chosen[0]["p"])
         where = f"({looks[series_of(chosen[0])]['label']}; T = {chosen[0]['T']}, m = {chosen[0]['m']})"
         panels += [
             partial(seeds, runs=chosen, curve=loss_curve, title=f"Plateau and drop {where}",
-                    ylabel="training loss (nats)", level=entropy),
+                    ylabel="training loss (nats)", level=entr(mean) + entr(1 - mean)),
             partial(seeds, runs=chosen, curve=partial(trace, "accuracy"), title=f"New samples {where}",
-                    ylabel="share of fresh samples right", level=chance),
+                    ylabel="share of fresh samples right", level=max(mean, 1 - mean)),
             partial(seeds, runs=chosen, curve=partial(trace, "fourier_gap"), title=f"Hidden progress {where}",
                     ylabel="Fourier gap of the true support", level=0.0)]
     return panels
