@@ -22,8 +22,8 @@ def consistent_supports(X, y, kind, k, *, level=None, table=None, limit=2):
 
     X (m, T), perhaps Packed, and y (m,) of zeros and ones -> a sorted list of tuples of k positions. kind, k, level and
     table as in `truth_table`, but table=None for symmetric or junta means an unknown rule: a support then counts if no
-    two rows of different labels have the same number of ones (symmetric) or the same bits (junta) on it, so rules that ignore some
-    of the k positions are included.
+    two rows of different labels have the same number of ones (symmetric) or the same bits (junta) on it, so rules that
+    ignore some of the k positions are included.
     Labels with noise usually have no consistent support: the list is empty. For the cost see `is_checkable`.
     """
     X, y = examples(X, y)

@@ -185,7 +185,7 @@ def test_limits_say_of_which_k_and_open_intervals_end_in_an_arrow(drawn, tmp_pat
     (panels,), _ = drawn(*files)
     growth = panels["Samples for 90 % success (arrows: beyond the m tried)"]
     assert "information limit m*, k = 3" in labels(growth)
-    row, = [row for row in points(read_runs([files[1]]))]
+    row, = points(read_runs([files[1]]))
     assert row["m90_high"] == math.inf
     ends = [(text.xyann[1], text.xy[1]) for text in growth.texts]                   # of arrows: from, to
     assert (44, pytest.approx(66)) in ends

@@ -262,7 +262,6 @@ def test_adam_is_unconstrained_and_tuned_but_for_parity():
     assert sets == [{}] and abs(taught[0].params["q"]).sum() > model.radius
 
 
-
 @settings(max_examples=25)
 @given(st.data())
 def test_a_design_resumed_from_any_of_its_trials_wants_the_rest(data):

@@ -19,7 +19,8 @@ Example:
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "output", required=True, type=click.Path(), help="Draw the figure to this file.")
 @click.option("--csv", type=click.Path(), help="Write the table to this file, too.")
-@click.option("--json", is_flag=True, help="Print one JSON object instead of the table: 0 is below the m tried, null above.")
+@click.option("--json", is_flag=True,
+              help="Print one JSON object instead of the table: 0 is below the m tried, null above.")
 def plot(files, output, csv, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 

@@ -19,8 +19,9 @@ def growth(rows):
 
     Likelihood: log m90 is normal about the log of the law, with the standard deviation that its 95 % interval implies
     (its width over 3.92), independent over T. Least squares is then maximum likelihood and, as every law has two
-    parameters, delta AIC the difference in chi2 from the best of the first three. Intervals are normal, wider by sqrt(chi2 / (points - 2)) where a law
-    fits worse than its errors allow. A T whose m90 or interval is cut off by the m tried is left out, and named.
+    parameters, delta AIC the difference in chi2 from the best of the first three. Intervals are normal, wider by
+    sqrt(chi2 / (points - 2)) where a law fits worse than its errors allow. A T whose m90 or interval is cut off by the
+    m tried is left out, and named.
     """
     whole = [row for row in rows if row["m90_low"] and math.isfinite(row["m90_high"])]
     if len(whole) < 2:

@@ -141,11 +141,11 @@ def intervals(m, outcomes, resamples, rng):
 def point(runs, resamples=RESAMPLES):
     """The row of the runs of one series at one T: IDENTITY and ROW."""
     first, trained = runs[0], [run for run in runs if run["success"] is not None]
-    row = {name: first[name] for name in IDENTITY} | dict.fromkeys(ROW) | {
+    row = {name: first[name] for name in IDENTITY} | dict.fromkeys((*ROW, "m", "right", "n", "curve")) | {
         "T": first["T"], "runs": len(trained), "ambiguous": len(runs) - len(trained), "m_star": first["m_star"],
         "redraws": sum(run["attempts"] - 1 for run in trained), "timeouts": sum(run["timeout"] for run in trained),
         "reps": len({(run["seed"], run["rep"]) for run in trained}), "seconds": sum(run["seconds"] for run in runs)}
-    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise"))) | dict.fromkeys(("m", "right", "n", "curve"))
+    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")))
     if not trained:
         return row
     m, outcomes = grid(trained, "success")
@@ -220,6 +220,7 @@ def check_run(where, run):
         wrong += [name for name, known in (("task", TASKS), ("method", METHODS)) if run[name] not in known]
         ranges = {"k": (1, 20), "T": (run["k"], HUGE), "m": (1, HUGE), "m_star": (0, HUGE), "attempts": (1, HUGE),
                   "p": (2 ** -40, 1 - 2 ** -40), "noise": (0, 0.5), "seconds": (0, HUGE)}
-        wrong += [name for name, (low, high) in ranges.items() if run[name] is not None and not low <= run[name] <= high]
+        wrong += [name for name, (least, most) in ranges.items()
+                  if run[name] is not None and not least <= run[name] <= most]
     if wrong:
         raise ValueError(f"{where}: expected a run of a sweep, got one without a proper {', '.join(wrong)}")

@@ -16,7 +16,7 @@ from minitf.lab.workers import crew
 CAP = 4096              # the most examples that an adaptive design asks for
 PILOT = 5               # trials a sample size while it looks for the transition
 LOWEST = -4             # it does not go below m*/2, where most sets are ambiguous and those left are odd ones
-FAR = 8, 4              # (first, stride) of the adaptive design for models with many parameters: 4 m*, twice or half that
+FAR = 8, 4              # (first, stride) of the adaptive design where many parameters learn: 4 m*, twice or half that
 COUNTS = ("ambiguous", "timeouts", "redrawn")
 
 
