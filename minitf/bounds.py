@@ -5,14 +5,14 @@
     generalisation     from covering numbers to error and sample size: chaining, gap, margin
     yardsticks         what to hold them against: the paper's scaling forms, counting, Occam, Fano, exact identification
 """
-from minitf.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
-from minitf.classes import (head_C2, head_logcov, layers_C2, layers_logcov, multihead_combine, scalar_C2, scalar_logcov,
+from minitf.theory import HeadBudgets, LayerBudgets, ScalarBudgets
+from minitf.theory import (head_C2, head_logcov, layers_C2, layers_logcov, multihead_combine, scalar_C2, scalar_logcov,
                             softmax_l1_bound)
-from minitf.covering import (ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K, l21_truncated, mau, sid, split,
+from minitf.theory import (ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K, l21_truncated, mau, sid, split,
                              vol)
-from minitf.generalisation import (dyadic_budgets, gap_bound, margin_bound, rad_chain, rad_dudley_closed,
+from minitf.theory import (dyadic_budgets, gap_bound, margin_bound, rad_chain, rad_dudley_closed,
                                    sample_complexity)
-from minitf.yardsticks import (fano_m, head_scaling, junta_rules, l21_scaling, layers_scaling, length_free_logcov,
+from minitf.theory import (fano_m, head_scaling, junta_rules, l21_scaling, layers_scaling, length_free_logcov,
                                log_precision, log_supports, m_star, noise_factor, occam_m, param_count_logcov,
                                rho_overlap, scalar_scaling, screening_correlation, union_U, vc_scaling, zhang)
 

@@ -12,7 +12,6 @@ import numbers
 
 import numpy as np
 
-
 FLOATS = (np.float32, np.float64, np.complex128)
 
 

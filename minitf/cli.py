@@ -1,9 +1,9 @@
 """The command line: options in, a report or one JSON object out."""
 import click
 
-from minitf.commands import bench, bounds, construct, learn, plot, sweep, trust
-from minitf.commands.shell import Commands
-from minitf.params import VERSION
+from minitf.commands import bench, bound, check, construct, explain, learn, plot, predict, sweep
+from minitf.commands import Commands
+from minitf.files import VERSION
 
 
 @click.group(cls=Commands, invoke_without_command=True,
@@ -21,8 +21,8 @@ def commands(context):
         click.echo(context.get_help())
 
 
-for command in (learn.learn, learn.predict, sweep.sweep, plot.plot, construct.construct, bounds.bound, trust.explain,
-                trust.check, bench.bench):
+for command in (learn.learn, predict.predict, sweep.sweep, plot.plot, construct.construct, bound.bound,
+                explain.explain, check.check, bench.bench):
     commands.add_command(command)
 
 main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it

@@ -8,6 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitf.checks import require
+
+
+def flatten(params):
+    """Concatenate the arrays of a dict, in its order, into one new vector."""
+    return np.concatenate([np.ravel(value) for value in params.values()])
+
+
+def unflatten(vector, like):
+    """Cut a vector into views named and shaped as the arrays of `like`: the inverse of flatten, without a copy."""
+    ends = np.cumsum([np.size(value) for value in like.values()])
+    require(vector.shape == (ends[-1],), "vector", f"shape ({ends[-1]},)", vector)
+    return {name: vector[end - np.size(value):end].reshape(np.shape(value))
+            for (name, value), end in zip(like.items(), ends)}
+
 
 def gradient_step(x, g, state=None, *, lr, momentum=0.0):
     """Heavy-ball gradient step:  v <- momentum v + g,   x <- x - lr v.      Source: Polyak 1964."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf.attention import attention, attention_weights
+from minitf.ops.attention import attention, attention_weights
 from minitf.trust import oracles
 from minitf.trust.cases import CASES
 from minitf.trust.verify import check_pullback
@@ -466,7 +466,7 @@ def test_groups_of_heads_give_the_same_numbers(case, cache, monkeypatch):
     out, pullback = op(*args)
     dout = np.random.default_rng(6).standard_normal(out.shape)
     grads = pullback(dout)
-    monkeypatch.setattr(sys.modules["minitf.attention"], "CACHE", cache)
+    monkeypatch.setattr(sys.modules["minitf.ops.kernels"], "CACHE", cache)
     grouped, pullback = op(*args)
     for x, y in zip((grouped, *pullback(dout)), (out, *grads)):
         assert np.linalg.norm(x - y) <= 1e-14 * np.linalg.norm(y) and ((x == 0) == (y == 0)).all()

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from minitf.lab.baselines import PENALTIES, l1_logistic, path, screening, strongest
-from minitf.tasks import sample_task
+from minitf.lab.baselines import l1_logistic, path, PENALTIES, screening, strongest
+from minitf.tasks.samples import sample_task
 
 
 def a_sample(kind="and", T=12, m=80, seed=0):

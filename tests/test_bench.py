@@ -10,7 +10,7 @@ import pytest
 
 from minitf import cli
 from minitf.commands import bench as command
-from minitf.lab import bench, jax_peers, torch_peers
+from minitf.lab.bench import jax_steps as jax_peers, measure as bench, pytorch_steps as torch_peers
 
 SMALL = {"part": "step", "m": 6, "T": 5, "dtype": "float32"}
 

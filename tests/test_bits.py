@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf import bits
-from minitf.attention import attention
-from minitf.bits import cls_head, mean_bit, one_hot
+from minitf.fast import cls_head as bits
+from minitf.ops.attention import attention
+from minitf.fast.cls_head import cls_head, mean_bit, one_hot
 from minitf.trust.verify import check_pullback
 
 NAMES = "out", "ds", "dv", "ds_cls", "dv_cls"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf import blocked
-from minitf.attention import attention
-from minitf.blocked import attention_blocked
+from minitf.ops import blocked
+from minitf.ops.attention import attention
+from minitf.ops.blocked import attention_blocked
 from minitf.trust.cases import CASES
 from minitf.trust.verify import saved
 

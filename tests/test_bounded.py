@@ -3,14 +3,18 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from minitf import bounded
-from minitf.bounded import (RIDGE, STAGES, STEPS, Heads, attend, descend, direction, fit_bounded, longest_search,
-                            mean_loss, refine, refit, restarts_from, slope, view)
-from minitf.losses import logistic, sigmoid
-from minitf.model import ModelConfig, forward
-from minitf.packed import Packed
-from minitf.tasks import sample_task
-from minitf.train import TrainConfig, fit
+from minitf.learn import search as bounded
+from minitf.learn.readout import mean_loss, refit, RIDGE, slope
+from minitf.learn.search import (descend, direction, fit_bounded, longest_search, refine,
+                                 restarts_from, STAGES, STEPS)
+from minitf.learn.working_set import attend, Heads, view
+from minitf.ops.primitives import logistic, sigmoid
+from minitf.fast.forward import forward
+from minitf.model.config import ModelConfig
+from minitf.tasks.packed import Packed
+from minitf.tasks.samples import sample_task
+from minitf.learn.fit import fit
+from minitf.learn.loop import TrainConfig
 
 
 def sample(seed, kind="and", T=64, k=3, m=62, **options):

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitf.bounds import (dyadic_budgets, gap_bound, margin_bound, rad_chain, rad_dudley_closed,
-                           sample_complexity)
-from minitf.classes import scalar_C2, scalar_logcov
-from minitf.covering import sid, vol
-from minitf.identify import consistent_supports
-from minitf.lab.tables import ROUTES, and_class, bound_table, position_width, screening_success
-from minitf.tasks import balanced_p, labels_by_count, sample_task, truth_table
-from minitf.yardsticks import (fano_m, junta_rules, log_precision, log_supports, m_star, noise_factor, occam_m,
-                               param_count_logcov, rho_overlap, screening_correlation, union_U, vc_scaling)
+from minitf.theory.error import (dyadic_budgets, gap_bound, margin_bound, rad_chain,
+                                 rad_dudley_closed, sample_complexity)
+from minitf.theory.networks import scalar_C2, scalar_logcov
+from minitf.theory.linear import sid, vol
+from minitf.tasks.supports import consistent_supports
+from minitf.theory.table import and_class, bound_table, position_width, ROUTES, screening_success
+from minitf.tasks.rules import balanced_p, labels_by_count, truth_table
+from minitf.tasks.samples import sample_task
+from minitf.theory.information import (fano_m, junta_rules, log_supports, m_star, noise_factor,
+                                       occam_m, rho_overlap, union_U)
+from minitf.theory.rivals import (log_precision, param_count_logcov, screening_correlation,
+                                  vc_scaling)
 
 AND, MAJ, PAR = [0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 0, 1]
 BALANCED = 0.5 ** (1 / 3)

@@ -7,18 +7,21 @@ from itertools import product
 import numpy as np
 import pytest
 
-from minitf.bounds import dyadic_budgets, gap_bound, margin_bound, rad_chain
-from minitf.budgets import ScalarBudgets
-from minitf.capacity import Certificate, certify, members, rademacher_lower, rounded
-from minitf.classes import scalar_logcov
-from minitf.construct import construct
-from minitf.covering import mau_max
-from minitf.families import family_of
-from minitf.lab.tables import and_class
-from minitf.model import ModelConfig, forward, init_params
-from minitf.tasks import sample_task
-from minitf.train import fit
-from minitf.yardsticks import log_supports, occam_m
+from minitf.theory.error import dyadic_budgets, gap_bound, margin_bound, rad_chain
+from minitf.theory.budgets import ScalarBudgets
+from minitf.theory.certify import Certificate, certify, rounded
+from minitf.theory.rademacher import members, rademacher_lower
+from minitf.theory.networks import scalar_logcov
+from minitf.theory.construct import construct
+from minitf.theory.linear import mau_max
+from minitf.theory.measured import family_of
+from minitf.theory.table import and_class
+from minitf.fast.forward import forward
+from minitf.model.config import ModelConfig
+from minitf.model.parameters import init_params
+from minitf.tasks.samples import sample_task
+from minitf.learn.fit import fit
+from minitf.theory.information import log_supports, occam_m
 
 
 def head(T=8, q=((3, 4.0), (5, 2.0)), w=6.0, c=-3.0):
@@ -375,7 +378,7 @@ def test_what_leaves_the_class_does_not_count(monkeypatch):
     X, c = np.random.default_rng(0).integers(0, 2, (30, 12), np.uint8), class_of(12)
     right = rademacher_lower(X, c, np.random.default_rng(0), signs=5)
     starts = rademacher_lower(X, replace(c, B_V=1e-9, B_V21=1e-9), np.random.default_rng(0), signs=5)
-    monkeypatch.setattr("minitf.capacity.moved_into", lambda sets, x: x)
+    monkeypatch.setattr("minitf.theory.rademacher.moved_into", lambda sets, x: x)
     wrong = rademacher_lower(X, c, np.random.default_rng(0), signs=5, steps=20)
     assert wrong.mean < right.mean and wrong.single == right.single and starts.mean < 1e-6
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitf.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
-from minitf.classes import (Part, head_C2, head_logcov, head_parts, layers_C2, layers_logcov, layers_parts, leading,
-                            multihead_combine, scalar_C2, scalar_logcov, scalar_parts, softmax_l1_bound)
-from minitf.covering import l21_K, linear_logcov
-from minitf.lab.tables import and_class
-from minitf.norms import norm
-from minitf.yardsticks import head_scaling, layers_scaling, length_free_logcov, scalar_scaling
+from minitf.theory.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
+from minitf.theory.networks import (head_C2, head_logcov, head_parts, layers_C2, layers_logcov,
+                                    layers_parts, leading, multihead_combine, Part, scalar_C2,
+                                    scalar_logcov, scalar_parts, softmax_l1_bound)
+from minitf.theory.linear import l21_K, linear_logcov
+from minitf.theory.table import and_class
+from minitf.projections.norms import norm
+from minitf.theory.rivals import head_scaling, layers_scaling, length_free_logcov, scalar_scaling
 
 HEAD = HeadBudgets(T=30, d=6, d_v=3, B_X=1.5, B_Z=1.2, B_QKF=2.0, B_V=1.1, B_V21=1.7, L_s=0.9, B_QK11=4.0, B_V11=2.5)
 SCALAR = ScalarBudgets(T=30, d=6, d_v=3, B_X=1.5, B_q=2.0, B_V=1.1, B_V21=1.7, B_u=2.0, L_s=0.9, B_q1=4.0, B_V11=2.5,

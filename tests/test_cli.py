@@ -14,9 +14,9 @@ import pytest
 
 from minitf import cli, load
 from minitf.commands import learn, shell
-from minitf.lab import runs
+from minitf.lab import run as runs
 from minitf.lab.datasets import stratified_split
-from minitf.lab.runs import RECORD
+from minitf.lab.run import RECORD
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = str(ROOT / "data" / "examples" / "feature_flags.csv")
@@ -464,7 +464,7 @@ def test_a_bar_appears_on_stderr_only_when_training_takes_long(run, monkeypatch)
 
 def test_the_bar_follows_the_steps_and_the_loss(monkeypatch):
     import io
-    from minitf.train import Progress
+    from minitf.learn.fit import Progress
 
     class Terminal(io.StringIO):
         def isatty(self):

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minitf import TrainConfig, cli, fit, load, sample_task
-from minitf.arrays import constraints, positions
-from minitf.codes import beta_for_leak, beta_interp, code_of, leak, least_gap
-from minitf.construct import Verification, as_result, construct, largest_errors, represent, verify
-from minitf.model import ModelConfig, attention_of, forward
-from minitf.tasks import count_ones
+from minitf import cli, fit, load, sample_task, TrainConfig
+from minitf.model.parameters import constraints
+from minitf.model.tokens import positions
+from minitf.theory.leak import beta_for_leak, beta_interp, code_of, leak, least_gap
+from minitf.theory.construct import (as_result, construct, largest_errors, represent, Verification,
+                                     verify)
+from minitf.fast.forward import attention_of, forward
+from minitf.model.config import ModelConfig
+from minitf.tasks.rules import count_ones
 
 LENGTHS = (16, 64, 256, 1024, 4096)
 EPS = 0.05
@@ -258,7 +261,7 @@ def test_the_worst_other_bits_are_all_zeros_or_all_ones():
 def test_the_search_finds_other_bits_that_are_worse(monkeypatch):
     """A model whose error is the share of bits that equal a hidden row."""
     hidden = np.random.default_rng(7).integers(0, 2, 64, np.uint8)
-    monkeypatch.setattr(importlib.import_module("minitf.construct"), "logits_of", lambda params, X, model:
+    monkeypatch.setattr(importlib.import_module("minitf.theory.construct"), "logits_of", lambda params, X, model:
                         2 * np.abs(X[:, 5] - (X == hidden).mean(axis=1)) - 1)
     task = replace(sample_task(np.random.default_rng(0), "and", 64, 1), support=(5,))
     errors = [verify({}, model_of(64), task, rounds=rounds).error for rounds in (0, 5, 40)]
@@ -433,7 +436,7 @@ def test_command_holds(run, words):
 def test_picture(kind, form, tmp_path):
     pytest.importorskip("matplotlib")
     from minitf.commands.construct import record_of
-    from minitf.lab.figures import construction
+    from minitf.lab.figures.single import construction
     task = task_of(kind, 30, 3, 0)
     params, model, certificate = construct(task, form=form)
     result = as_result(params, model, task)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitf.covering import (COVERS, Linear, ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K, l21_truncated,
-                             linear_logcov, log_binomial, mau, mau_max, sid, split, vol)
-from minitf.yardsticks import l21_scaling, zhang
+from minitf.theory.linear import (COVERS, ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K,
+                                  l21_truncated, Linear, linear_logcov, log_binomial, mau, mau_max,
+                                  sid, split, vol)
+from minitf.theory.rivals import l21_scaling, zhang
 
 SCALAR = {"ds": ds, "sid": sid, "zhang": zhang}
 MATRIX = {"closed": l21_closed, "truncated": l21_truncated, "counted": l21_counted, "frobenius": l21_frobenius,

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from minitf.attention import attention, attention_weights
-from minitf.model import ModelConfig, forward
+from minitf.ops.attention import attention, attention_weights
+from minitf.fast.forward import forward
+from minitf.model.config import ModelConfig
 from minitf.trust import oracles
 from minitf.trust.explain import explain, render
 

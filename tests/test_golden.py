@@ -16,7 +16,8 @@ import pytest
 
 from minitf import attention_blocked, cli
 from minitf.trust import golden
-from minitf.trust.golden import GROUPS, agreement, check_golden, computed, golden_folder, judge, load_golden
+from minitf.trust.golden import (agreement, check_golden, computed, golden_folder, GROUPS, judge,
+                                 load_golden)
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "data" / "golden"
@@ -366,8 +367,8 @@ def test_derivatives_of_the_twin_against_differences_in_200_digits(name):
     make, case = regenerate(), CASES[name]
     import mpmath
 
-    from minitf.trust.exact import Var, lift
-    from minitf.trust.exact_models import OPS
+    from minitf.trust.exact.tape import lift, Var
+    from minitf.trust.exact.models import OPS
     rng = np.random.default_rng(5)
     direction = {key[1:]: rng.standard_normal(g.shape) for key, g in case.gradients.items()}
     with mpmath.workdps(200):
@@ -387,7 +388,7 @@ def test_rounding_is_to_the_nearest_even_also_below_the_normal_range():
     pytest.importorskip("mpmath")
     from mpmath import mpf, workdps
 
-    from minitf.trust.exact import nearest
+    from minitf.trust.exact.tape import nearest
     tiny, one = 2.0**-1074, mpf(1)
     with workdps(400):
         exact = [one + mpf(2) ** -53, one + mpf(2) ** -53 + mpf(2) ** -900, one + 3 * mpf(2) ** -53, mpf(2) ** -1075,

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from minitf import identify
-from minitf.identify import consistent_supports, is_checkable
-from minitf.tasks import KINDS, labels_by_count, sample_task, truth_table
+from minitf.tasks import supports as identify
+from minitf.tasks.supports import consistent_supports, is_checkable
+from minitf.tasks.rules import KINDS, labels_by_count, truth_table
+from minitf.tasks.samples import sample_task
 
 UNKNOWN = ("symmetric, unknown", "junta, unknown")
 

@@ -3,7 +3,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from minitf.losses import logistic
+from minitf.ops.primitives import logistic
 
 
 @pytest.mark.parametrize("z", [0.0, 1e-8, -0.7, 5.0, 36.0, 40.0, -40.0, 700.0, -700.0])

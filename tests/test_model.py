@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, readout, shapes
-from minitf.scalar import is_scalar, scalar_gradient
-from minitf.projections import Ball
-from minitf.train import mean_gradient
+from minitf.fast.forward import attention_of, forward, head_shares
+from minitf.model.config import ModelConfig
+from minitf.model.layers import readout
+from minitf.model.parameters import constraints, init_params, shapes
+from minitf.fast.step import is_scalar, scalar_gradient
+from minitf.projections.balls import Ball
+from minitf.fast.step import mean_gradient
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 

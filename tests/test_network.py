@@ -2,16 +2,24 @@
 import itertools
 from dataclasses import replace
 
+import sys
+
 import numpy as np
 import pytest
 
-from minitf.arrays import fixed_parts
-from minitf.model import (ModelConfig, attention_of, blocks, constraints, forward, head_shares, init_params, readout,
-                          shapes)
-from minitf.network import cls_heads, embedded, layer
-from minitf.projections import Ball, Intersection
-from minitf.result import load, logits_of
-from minitf.train import TrainConfig, fit, mean_gradient
+from minitf.model.tokens import fixed_parts
+from minitf.fast.forward import attention_of, blocks, forward, head_shares
+from minitf.model.config import ModelConfig
+from minitf.model.layers import readout
+from minitf.model.parameters import constraints, init_params, shapes
+from minitf.model.layers import cls_heads, layer
+from minitf.model.tokens import embedded
+from minitf.projections.balls import Ball
+from minitf.projections.intersections import Intersection
+from minitf.learn.result import load, logits_of
+from minitf.fast.step import mean_gradient
+from minitf.learn.fit import fit
+from minitf.learn.loop import TrainConfig
 from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 
@@ -122,7 +130,7 @@ def test_one_layer_runs_through_tables(name, monkeypatch):
     model = CASES[name]
     params, X, rng = draw(model, m=40)
     general, back_general = forward(params, X, model, path="general")
-    monkeypatch.setattr("minitf.model.cls_heads", None)
+    monkeypatch.setattr(sys.modules["minitf.fast.forward"], "cls_heads", None)
     fast, back_fast = forward(params, X, model)
     dlogits = rng.standard_normal(40)
     want, got = back_general(dlogits), back_fast(dlogits)
@@ -183,7 +191,7 @@ def stretched(params, factor):
 
 def test_one_hot_positions_are_not_built(monkeypatch):
     """A width of T + 3 costs O(T) memory, forward and backward: the T x T identity is never made."""
-    monkeypatch.setattr("minitf.arrays.positions", None)
+    monkeypatch.setattr("minitf.model.tokens.positions", None)
     model = CASES["scalar-onehot"]
     params, X, _ = draw(model)
     assert forward(params, X, model)[1](np.ones(len(X))) and attention_of(params, X, model).shape == (2, 5)
@@ -355,8 +363,8 @@ def test_examples_in_blocks_give_the_same(name, monkeypatch):
         return [np.array(loss), *grads.values(), logits_of(params, X, model), shares, attention]
 
     whole = everything()
-    for place in "model", "train":
-        monkeypatch.setattr(f"minitf.{place}.blocks", lambda m, model: [slice(i, i + 7) for i in range(0, m, 7)])
+    for place in "fast.forward", "fast.step":
+        monkeypatch.setattr(sys.modules[f"minitf.{place}"], "blocks", lambda m, model: [slice(i, i + 7) for i in range(0, m, 7)])
     for one, two in zip(whole, everything()):
         assert one.shape == two.shape and np.linalg.norm(one - two) <= 1e-12 * np.linalg.norm(one) + 1e-15
 

@@ -6,7 +6,7 @@ import pytest
 
 from minitf import optim
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params, repeated
-from minitf.projections import Ball, Simplex
+from minitf.projections.balls import Ball, Simplex
 
 
 @pytest.fixture

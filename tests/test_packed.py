@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from minitf import fit, sample_task
-from minitf.bits import bit_averager, mean_bit
-from minitf.identify import consistent_supports
-from minitf.lab import runs
-from minitf.model import ModelConfig, forward, init_params, predictor
-from minitf.packed import BLOCK, Packed, bits, examples, row_sums
+from minitf.fast.cls_head import bit_averager, mean_bit
+from minitf.tasks.supports import consistent_supports
+from minitf.lab import run as runs
+from minitf.fast.forward import forward, predictor
+from minitf.model.config import ModelConfig
+from minitf.model.parameters import init_params
+from minitf.tasks.packed import bits, BLOCK, examples, Packed, row_sums
 
 SHAPES = [(1, 1), (7, 3), (8, 16), (9, 255), (61, 2041), (130, 5000), (3, BLOCK + 1)]
 

@@ -7,8 +7,9 @@ import stat
 import numpy as np
 import pytest
 
-from minitf.params import FORMAT, VERSION, check_writable, flatten, load_arrays, same_shapes, save_arrays, \
-    unflatten, write_whole
+from minitf.files import check_writable, FORMAT, load_arrays, save_arrays, VERSION, write_whole
+from minitf.model.parameters import same_shapes
+from minitf.optim import flatten, unflatten
 
 ARRAYS = {"0/W": np.arange(6.0).reshape(2, 3) / 7, "c": np.array(0.1), "q": np.zeros((3, 0)),
           "w": np.ones(2, np.float32)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minitf import cli
-from minitf.lab import trials
+from minitf.lab import trial as trials
 from minitf.lab.stats import points, read_runs
 
 
@@ -75,7 +75,7 @@ def plot(capsys, tmp_path, monkeypatch):
 @pytest.fixture
 def drawn(plot, monkeypatch):
     """drawn(file, ...) -> {title: axes} of every panel, and the titles of the blocks."""
-    from minitf.lab import curves
+    from minitf.lab.figures import sweep as curves
 
     kept = []
     monkeypatch.setattr(curves, "save", lambda figure, path: (figure.canvas.draw(), kept.append(figure)))
@@ -231,7 +231,7 @@ def test_parity_shows_plateau_and_gap_of_seeds_at_the_m_where_they_learn(drawn, 
 
 
 def test_attention_of_a_run_that_has_ended_keeps_its_last_value():
-    from minitf.lab.traces import over_seeds
+    from minitf.lab.figures.training import over_seeds
 
     short, long = np.array([[1, 2, 3], [0.1, 0.5, 0.9]]), np.array([[1, 2, 4, 8], [0.0, 0.1, 0.2, 0.3]])
     steps, quartiles = over_seeds([short, long, long])

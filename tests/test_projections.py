@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from minitf import projections, thresholds
-from minitf.norms import KINDS
-from minitf.projections import Ball, Intersection, Simplex, project
+from minitf.projections import balls as projections, newton as thresholds
+from minitf.projections.norms import KINDS
+from minitf.projections.balls import Ball, Simplex
+from minitf.projections.intersections import Intersection, project
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 ENTRY = st.one_of(st.integers(-4, 4).map(float), st.floats(-10, 10, allow_subnormal=False))

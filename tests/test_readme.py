@@ -9,7 +9,7 @@ import pytest
 import minitf
 from minitf.cli import commands
 from minitf.lab.datasets import read_table
-from minitf.lab.runs import plan_table, plan_task
+from minitf.lab.run import plan_table, plan_task
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,16 +42,10 @@ def test_json_keys_are_documented():
 
 
 def test_report_is_shown_as_it_is():
-    from minitf.lab.report import report
+    from minitf.commands.report import report
     record = plan_task().run()[1]
     strip = re.compile(r"\d+\.\d+|#+|\S+ on, \d+")      # vary with the machine's time and rounding
     assert strip.sub("#", report(record)) in strip.sub("#", README)
-
-
-def test_map_names_every_core_module():
-    modules = {path.stem for path in (ROOT / "minitf").glob("*.py")} - {"__init__", "__main__", "cli"}
-    table = README[README.index("## The map"):README.index("A module imports only")]
-    assert modules == {name for name in re.findall(r"`(\w+)`", table) if (ROOT / "minitf" / f"{name}.py").exists()}
 
 
 def test_every_public_name_exists():

@@ -7,7 +7,7 @@ import pytest
 
 from minitf.commands.plot import interval
 from minitf.lab.stats import point, read_runs
-from minitf.lab.trials import identity, trial
+from minitf.lab.trial import identity, trial
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"

@@ -7,10 +7,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from minitf import identify, model as models, train
-from minitf.lab import runs
+from minitf.model import config as models
+import minitf.learn
+from minitf.tasks import supports as identify
+from minitf.files import as_json
+from minitf.lab import run as runs
+from minitf.lab.holdout import count_correct, wilson
 from minitf.lab.datasets import Table
-from minitf.tasks import sample_task
+from minitf.tasks.samples import sample_task
 
 KEYS = """task description label names T k p noise table m information_limit determined redraws chance support_true
     support_found train_accuracy train_loss holdout holdout_accuracy holdout_interval noisy_holdout_accuracy learned
@@ -49,7 +53,7 @@ def test_the_paper_class_is_the_default_for_pgd_and_the_scalar_model_for_adam():
     plan = runs.plan_task("parity", 2, 16)
     assert plan.model == models.ModelConfig.scalar(16) and plan.train.method == "adam"
     plan = runs.plan_task("and", 2, 16, method="adam", model="paper", H=3, radius=7.0, steps=5)
-    assert plan.model == models.ModelConfig.paper(16, 2, H=3, radius=7.0) and plan.train == train.TrainConfig("adam", 5)
+    assert plan.model == models.ModelConfig.paper(16, 2, H=3, radius=7.0) and plan.train == minitf.learn.TrainConfig("adam", 5)
 
 
 # Randomness
@@ -57,7 +61,7 @@ def test_the_paper_class_is_the_default_for_pgd_and_the_scalar_model_for_adam():
 
 def test_the_four_streams_are_task_sample_holdout_training(monkeypatch):
     seen = {}
-    fit = train.fit
+    fit = minitf.learn.fit
 
     def watched(X, y, *rest, **options):
         seen.update(X=X, y=y)
@@ -72,7 +76,7 @@ def test_the_four_streams_are_task_sample_holdout_training(monkeypatch):
     assert record["support_true"] == list(task.support) and record["p"] == task.p
     assert np.array_equal(seen["X"], X) and np.array_equal(seen["y"], y)
 
-    again = fit(X, y, models.ModelConfig.scalar(8), training_rng, train=train.TrainConfig("adam", 20))
+    again = fit(X, y, models.ModelConfig.scalar(8), training_rng, train=minitf.learn.TrainConfig("adam", 20))
     assert all(np.array_equal(again.params[name], value) for name, value in result.params.items())
 
     X, noisy = task.sample(holdout_rng, 10_000)
@@ -202,7 +206,7 @@ def test_every_fresh_example_is_counted_once(T, n):
     X, y = task.sample(np.random.default_rng(1), n)             # the larger T is counted in three blocks
     guesses = [conjunction(*task.support), conjunction(task.support[0])]
     expected = [((guess(X) == task.label(X)).sum(), (guess(X) == y).sum()) for guess in guesses]
-    assert runs.count_correct(guesses, task, np.random.default_rng(1), n) == expected
+    assert count_correct(guesses, task, np.random.default_rng(1), n) == expected
     assert expected[0][0] == n > expected[1][0]
 
 
@@ -212,7 +216,7 @@ def test_learned_means_exact_support_and_every_fresh_example(monkeypatch, clean,
     plan = runs.plan_task("and", 2, 16, m=50)
     monkeypatch.setattr(runs, "count_correct", lambda *args, callback: [(clean, clean)])
     if not support:
-        monkeypatch.setattr(train.Result, "support", lambda self, k: (0, 1))
+        monkeypatch.setattr(minitf.learn.Result, "support", lambda self, k: (0, 1))
     record = plan.run()[1]
     assert record["learned"] is learned and record["holdout_accuracy"] == clean / 10_000
 
@@ -221,7 +225,7 @@ def test_learned_means_exact_support_and_every_fresh_example(monkeypatch, clean,
 def test_wilson_solves_its_equation_and_agrees_with_scipy(n):
     from scipy.stats import binomtest, norm
     for right in sorted({0, 1, n // 3, n - 1, n}):
-        low, high = runs.wilson(right, n)
+        low, high = wilson(right, n)
         expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
         assert abs(low - expected.low) < 1e-12 and abs(high - expected.high) < 1e-12
         for q in (low, high):
@@ -283,7 +287,7 @@ def test_the_support_of_a_table_is_named():
 def test_a_record_has_the_documented_keys_and_is_strict_json(plan):
     result, record = plan().run()
     assert list(record) == KEYS == list(runs.RECORD)
-    text = runs.as_json(record)
+    text = as_json(record)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -299,7 +303,7 @@ def test_a_record_has_the_documented_keys_and_is_strict_json(plan):
 def test_numbers_that_json_does_not_know_become_null():
     value = {"a": math.inf, "b": [1.5, -math.inf, (math.nan, "inf")], "c": {"d": math.nan, "e": True, "f": None}}
     expected = {"a": None, "b": [1.5, None, [None, "inf"]], "c": {"d": None, "e": True, "f": None}}
-    assert json.loads(runs.as_json(value)) == expected
+    assert json.loads(as_json(value)) == expected
 
 
 def test_every_bounded_norm_is_reported_beside_its_radius():
@@ -351,7 +355,7 @@ def test_the_strongest_positions_are_listed_in_order():
     (dict(noise=0.5), "^noise: expected a flip rate"),
 ])
 def test_a_bad_task_is_refused_at_once(monkeypatch, options, message):
-    monkeypatch.setattr("minitf.tasks.BooleanTask.sample", lambda *args: pytest.fail("a sample was drawn"))
+    monkeypatch.setattr("minitf.tasks.samples.BooleanTask.sample", lambda *args: pytest.fail("a sample was drawn"))
     with pytest.raises(ValueError, match=message):
         runs.plan_task(**options)
 

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from minitf.lab import growth as laws
+from minitf.lab import laws
 from minitf.lab.baselines import screening
 from minitf.lab.limits import limits, screening_m
-from minitf.lab.stats import IDENTITY, ROW, fit_logistic, intervals, isotonic, points, reach, read_runs
-from minitf.tasks import sample_task
+from minitf.lab.stats import (fit_logistic, IDENTITY, intervals, isotonic, points, reach, read_runs,
+                              ROW)
+from minitf.tasks.samples import sample_task
 from test_plot import invent
 
 M = np.array([20, 24, 28, 34, 40, 48, 57, 68, 80])

@@ -1,6 +1,7 @@
 """Sweeps: the data of a trial, the verdict, the design, and a file that survives kills, workers and interruptions."""
 import concurrent.futures
 import gzip
+import importlib
 import json
 import math
 import multiprocessing
@@ -17,11 +18,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minitf import cli
-from minitf.identify import consistent_supports
-from minitf.lab import journal, judge, sweep as engine, trials, workers
+from minitf.tasks.supports import consistent_supports
+from minitf.lab import holdout as judge, journal, trial as trials, workers
 from minitf.lab.sweep import adaptive, missing, sweep, table
-from minitf.lab.trials import RECORD, SNAPSHOTS, identity, trial, yardstick
-from minitf.tasks import KINDS, sample_task
+from minitf.lab.trial import identity, RECORD, SNAPSHOTS, trial, yardstick
+from minitf.tasks.rules import KINDS
+from minitf.tasks.samples import sample_task
+
+engine = importlib.import_module("minitf.lab.sweep")
 
 ROOT = Path(__file__).resolve().parents[1]
 

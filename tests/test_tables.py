@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from minitf import cli
-from minitf.bounds import gap_bound, margin_bound, rad_chain, sample_complexity
-from minitf.classes import scalar_logcov
-from minitf.codes import ramps
-from minitf.construct import construct
-from minitf.lab.tables import (LENGTHS, NORMS, ROUTES, and_class, bound_table, budgets_of, rademacher_table,
-                               routes, task_class)
-from minitf.tasks import balanced_p, labels_by_count, sample_task, truth_table
-from minitf.yardsticks import fano_m, log_supports, m_star, occam_m, rho_overlap
+from minitf.theory.error import gap_bound, margin_bound, rad_chain, sample_complexity
+from minitf.theory.networks import scalar_logcov
+from minitf.theory.readout import ramps
+from minitf.theory.construct import construct
+from minitf.theory.table import (and_class, bound_table, budgets_of, LENGTHS, NORMS,
+                                 rademacher_table, ROUTES, routes, task_class)
+from minitf.tasks.rules import balanced_p, labels_by_count, truth_table
+from minitf.tasks.samples import sample_task
+from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
 
 COLUMNS = ["dudley", *(f"{kind}_{route}" for route in ("l2", "l1", "best", "length_free", "count", "count_narrow")
                        for kind in ("chain", "margin"))]
@@ -286,7 +287,7 @@ def test_bad_input(run, words, line):
 
 def test_plot(run, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("minitf.commands.bounds.rademacher_table",
+    monkeypatch.setattr("minitf.commands.bound.rademacher_table",
                         lambda k, **options: rademacher_table(k, m=20, signs=2, lengths=(16, 32), **options))
     for i, words in enumerate((("--T", "3,16", "--norms", "B_u=0"),
                                ("--task", "parity", "--k", 2, "--T", "9,1000,4000", "--norms", "B_q=6"))):
@@ -304,7 +305,7 @@ def test_plot(run, tmp_path, monkeypatch):
     (("--plot", "x.png", "--norms", "B_X=1"), "Error: --norms: expected B_X of at least sqrt 2")])
 def test_bad_plots_are_refused_before_any_work(run, words, line, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("minitf.commands.bounds.bound_table", lambda *args, **options: pytest.fail("work had begun"))
+    monkeypatch.setattr("minitf.commands.bound.bound_table", lambda *args, **options: pytest.fail("work had begun"))
     code, out, err = run(*words)
     assert code == 2 and out == "" and err.startswith(line) and err.count("\n") == 1
 
@@ -319,7 +320,7 @@ def test_plot_without_matplotlib(run, monkeypatch, tmp_path):
 def test_figure_shows_growth_and_no_sizes(monkeypatch):
     """Every line of the left panel starts at 1; on the right the estimates, single positions and scaled bounds."""
     pytest.importorskip("matplotlib")
-    from minitf.lab import figures
+    from minitf.lab.figures import single as figures
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
     rows = bound_table(3, [16, 256])

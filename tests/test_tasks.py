@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from minitf.tasks import KINDS, BooleanTask, balanced_p, fwht, labels_by_count, random_table, sample_task, truth_table
+from minitf.tasks.rules import balanced_p, fwht, KINDS, labels_by_count, random_table, truth_table
+from minitf.tasks.samples import BooleanTask, sample_task
 
 DEFINITION = {
     "and": lambda b, level, table: int(all(b)),

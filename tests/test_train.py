@@ -7,15 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import minitf.identify
-import minitf.tasks
-from minitf.bounded import Heads
-from minitf.model import ModelConfig, attention_of, constraints, forward, head_shares, init_params, shapes
-from minitf.params import load_arrays, save_arrays
-from minitf.projections import Ball, Intersection
-from minitf.tasks import sample_task
-from minitf.result import Result, load
-from minitf.train import Progress, TrainConfig, _doubts, fit, most_steps
+import minitf.tasks.rules
+import minitf.tasks.samples
+import minitf.tasks.supports
+from minitf.learn.working_set import Heads
+from minitf.fast.forward import attention_of, forward, head_shares
+from minitf.model.config import ModelConfig
+from minitf.model.parameters import constraints, init_params, shapes
+from minitf.files import load_arrays, save_arrays
+from minitf.projections.balls import Ball
+from minitf.projections.intersections import Intersection
+from minitf.tasks.samples import sample_task
+from minitf.learn.result import load, Result
+from minitf.learn.fit import fit, most_steps, Progress
+from minitf.learn.loop import _doubts, TrainConfig
 
 SMALL = ModelConfig.scalar(16, H=2, d=8, d_o=6)
 SHORT = TrainConfig(steps=30, restarts=1)
@@ -76,10 +81,10 @@ def test_never_sees_the_rule(monkeypatch):
         raise AssertionError("training looked at the rule")
 
     for name in ("consistent_supports", "known_rule", "unknown_rule", "parity"):
-        monkeypatch.setattr(minitf.identify, name, forbidden)
+        monkeypatch.setattr(minitf.tasks.supports, name, forbidden)
     for name in ("label", "sample", "blocks"):
-        monkeypatch.setattr(minitf.tasks.BooleanTask, name, forbidden)
-    monkeypatch.setattr(minitf.tasks, "truth_table", forbidden)
+        monkeypatch.setattr(minitf.tasks.samples.BooleanTask, name, forbidden)
+    monkeypatch.setattr(minitf.tasks.rules, "truth_table", forbidden)
     with pytest.raises(AssertionError, match="looked at the rule"):
         sample(10)
     fit(X, y)
@@ -229,7 +234,7 @@ def test_what_a_result_says_of_a_known_rule(kind):
     weights = result.attention()
     assert weights.shape == (result.model.H, 6) and (weights >= 0).all() and (weights.sum(axis=1) <= 1 + 1e-12).all()
     for p in 0.5, 0.8:
-        task = minitf.tasks.BooleanTask(kind, 6, 2, (1, 4), minitf.tasks.truth_table(kind, 2), p)
+        task = minitf.tasks.samples.BooleanTask(kind, 6, 2, (1, 4), minitf.tasks.rules.truth_table(kind, 2), p)
         exact = np.zeros(6)
         exact[[1, 4]] = task.influences()
         known = replace(result, frequency=np.full(6, p))

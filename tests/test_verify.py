@@ -4,9 +4,9 @@ import functools
 import numpy as np
 import pytest
 
-from minitf.attention import attention
-from minitf.ops import linear, softmax
-from minitf.projections import Ball
+from minitf.ops.attention import attention
+from minitf.ops.primitives import linear, softmax
+from minitf.projections.balls import Ball
 from minitf.trust.verify import check_pullback, projection_gap, saved
 
 

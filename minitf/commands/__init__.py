@@ -1,1 +1,2 @@
-"""The commands of the command line, a file for those that belong together. No number is made here."""
+"""One file a command."""
+from minitf.commands.shell import Commands

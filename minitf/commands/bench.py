@@ -5,11 +5,10 @@ import os
 import click
 
 from minitf.checks import require
+from minitf.commands.options import Sizes
 from minitf.commands.shell import bad_input
-from minitf.commands.sweep import Sizes
-from minitf.lab import bench as lab
-from minitf.lab.runs import as_json
-from minitf.params import VERSION
+from minitf.files import as_json, VERSION
+from minitf.lab.bench import measure as lab
 
 
 class Words(click.ParamType):
@@ -68,7 +67,7 @@ def bench(against, part, sizes, threads, seconds, json):
     for name in part:
         for count in threads:
             records += measured(name, count, libraries, sizes if name == "step" else None, seconds)
-    versions = {library: importlib.import_module(f"minitf.lab.{library}_peers").version() for library in libraries}
+    versions = {library: importlib.import_module(f"minitf.lab.bench.{lab.STEPS[library]}").version() for library in libraries}
     versions |= {"minitf": VERSION, "numpy": importlib.import_module("numpy").__version__}
     agree = all(record["agree"] for record in records)
     click.echo(as_json({"versions": versions, "processors": have, "agree": agree, "cells": records}) if json

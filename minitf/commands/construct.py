@@ -2,12 +2,12 @@
 import click
 
 from minitf.checks import integer, require
-from minitf.commands.shell import bad_input, check_outputs, labels_of, need
-from minitf.construct import FORMS, MOST_BITS, MOST_K, as_result, verify
-from minitf.construct import construct as weights_of
-from minitf.lab.runs import as_json, streams
-from minitf.params import VERSION
+from minitf.commands.options import labels_of
+from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.files import as_json, VERSION
+from minitf.lab import streams
 from minitf.tasks import KINDS, sample_task
+from minitf.theory import as_result, construct as weights_of, FORMS, MOST_BITS, MOST_K, verify
 
 
 @click.command(epilog="""\b
@@ -34,7 +34,7 @@ def construct(task, k, T, eps, level, table, seed, save, plot, json):
 
     Exit code 0: the error is at most what was promised, 1: it is not, 2: bad input.
     """
-    figures = None if plot is None else need("minitf.lab.figures", "matplotlib", "plot")
+    figures = None if plot is None else need("minitf.lab.figures.single", "matplotlib", "plot")
     with bad_input():
         check_outputs(save=save, plot=plot)
         require(integer("k", k, 1) <= MOST_K, "k", f"at most {MOST_K}", k)

@@ -2,13 +2,14 @@
 import click
 
 from minitf.checks import require
-from minitf.commands.shell import bad_input, check_outputs, labels_of, need, progress
-from minitf.lab.datasets import read_table
-from minitf.lab.report import report
-from minitf.lab.runs import HOLDOUT, MODELS, as_json, plan_table, plan_task
-from minitf.result import load
+from minitf.commands.options import labels_of
+from minitf.commands.progress import progress
+from minitf.commands.report import report
+from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.files import as_json
+from minitf.lab import HOLDOUT, MODELS, plan_table, plan_task, read_table
+from minitf.learn import most_steps
 from minitf.tasks import KINDS
-from minitf.train import most_steps
 
 
 @click.command(epilog="""\b
@@ -50,7 +51,7 @@ def learn(data, label, save, plot, json, **options):
 
     Exit code 0: learned, 1: not learned, 2: bad input, 130: Ctrl-C.
     """
-    figures = None if plot is None else need("minitf.lab.figures", "matplotlib", "plot")
+    figures = None if plot is None else need("minitf.lab.figures.single", "matplotlib", "plot")
     options = {name: value for name, value in options.items() if value is not None}
     with bad_input():
         check_outputs([data], save=save, plot=plot)
@@ -80,26 +81,3 @@ def plan_table_of(data, label, options):
     for name in ("task", "T", "m", "p", "noise", "level", "table", "redraw"):
         require(name not in options, name, "only without --data", options.get(name))
     return plan_table(read_table(data, label), **options)
-
-
-@click.command(epilog="""\b
-Example:
-  minitf predict model.npz --data data/examples/feature_flags.csv""")
-@click.argument("model", type=click.Path())
-@click.option("--data", type=click.Path(), required=True, help="A CSV file with a header, or .npz with X.")
-@click.option("--json", is_flag=True, help="Print one JSON object instead of CSV lines.")
-def predict(model, data, json):
-    """Apply a saved MODEL to new rows. Prints row, prediction and probability.
-
-    The columns that the model was trained on are found by name; a model of a drawn task takes the first T columns.
-    """
-    with bad_input():
-        result = load(model)
-        table = read_table(data, columns=result.header.get("names") or result.model.T)
-        rows = list(zip(result.predict(table.X).tolist(), result.predict_proba(table.X).tolist()))
-    if json:
-        rows = [{"row": i, "prediction": label, "probability": p} for i, (label, p) in enumerate(rows, 1)]
-        click.echo(as_json({"model": model, "data": data, "label": result.header.get("label"), "rows": rows}))
-    else:
-        lines = [f"{i},{label},{p:.6g}" for i, (label, p) in enumerate(rows, 1)]
-        click.echo("\n".join(["row,prediction,probability", *lines]))

@@ -7,10 +7,8 @@ from itertools import groupby
 import click
 
 from minitf.commands.shell import bad_input, check_outputs, need
-from minitf.lab.growth import growth, targets
-from minitf.lab.runs import as_json
-from minitf.lab.stats import IDENTITY, ROW, points, read_runs, series_of
-from minitf.params import write_whole
+from minitf.files import as_json, write_whole
+from minitf.lab import growth, IDENTITY, points, read_runs, ROW, series_of, targets
 
 
 @click.command(epilog="""\b
@@ -29,7 +27,7 @@ def plot(files, output, csv, json):
     """
     with bad_input():
         check_outputs(files, output=output, csv=csv)
-        curves = need("minitf.lab.curves", "matplotlib", "plot")
+        curves = need("minitf.lab.figures.sweep", "matplotlib", "plot")
         runs = read_runs(files)
     rows = points(runs)
     found = []

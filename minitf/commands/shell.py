@@ -3,14 +3,11 @@ import contextlib
 import importlib
 import os
 import sys
-import time
 
 import click
 
 from minitf.checks import require
-from minitf.params import check_writable
-
-PATIENCE = 2.0          # seconds of work before a progress bar appears
+from minitf.files import check_writable
 
 
 class Commands(click.Group):
@@ -46,49 +43,6 @@ def bad_input():
         name, colon, rest = str(error).partition(": ")
         options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
         raise click.ClickException(options.get(name, name) + colon + rest) from None
-
-
-@contextlib.contextmanager
-def progress(*stages):
-    """A callback (`minitf.Progress`) for each of the stages (label, steps) of a long piece of work, one after another:
-    each shows a bar on stderr once its stage has taken PATIENCE seconds, and knows its seconds at the end."""
-    shown = []                                  # the one bar to be seen
-
-    def finish():
-        while shown:
-            shown.pop().render_finish()
-
-    def follow(label, length):
-        start = bar = None
-
-        def callback(state):
-            nonlocal start, bar
-            if start is None:
-                start = time.monotonic()
-                finish()
-            callback.seconds = time.monotonic() - start
-            if bar is None and callback.seconds > PATIENCE:
-                bar = click.progressbar(length=length, label=label, file=sys.stderr, show_pos=True,
-                                        item_show_func=lambda loss: "" if loss is None else f"loss {loss:.4f}")
-                bar.start -= PATIENCE           # the estimate of the time to go counts from the first step
-                shown.append(bar)
-            if bar is not None and (bar.pos == 0 or state.step // 20 > bar.pos // 20):
-                bar.update(state.step - bar.pos, state.loss)
-
-        callback.seconds = 0.0
-        return callback
-
-    try:
-        yield [follow(*stage) for stage in stages]
-    finally:
-        finish()
-
-
-def labels_of(table):
-    """The labels of a --table, such as 0110 or 0,1,1,0."""
-    labels = table.replace(",", "")
-    require(labels and set(labels) <= {"0", "1"}, "table", "labels 0 and 1 as in 0110", table)
-    return [int(bit) for bit in labels]
 
 
 def need(module, package, extra):

@@ -6,23 +6,10 @@ import time
 
 import click
 
+from minitf.commands.options import Sizes
 from minitf.commands.shell import bad_input, check_outputs, need
-from minitf.lab.runs import MODELS, as_json
-from minitf.lab.sweep import sweep as run_sweep, table
-from minitf.lab.trials import METHODS, TASKS
-
-
-class Sizes(click.ParamType):
-    """Positive integers separated by commas."""
-    name = "list"
-
-    def convert(self, value, param, context):
-        words = value.split(",")
-        if value == "auto" and param.name == "m":
-            return value
-        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-            self.fail(f"expected positive integers as in 16,64,256, got {value!r}", param, context)
-        return [int(word) for word in words]
+from minitf.files import as_json
+from minitf.lab import METHODS, MODELS, sweep as run_sweep, table, TASKS
 
 
 @click.command(epilog="""\b

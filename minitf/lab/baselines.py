@@ -8,7 +8,7 @@ Both see the examples alone. `identify.consistent_supports` is the third compari
 import numpy as np
 
 from minitf.checks import examples, integer
-from minitf.losses import logistic
+from minitf.ops import logistic
 
 PENALTIES = 12          # penalties on the path, each half of the one before
 FOLDS = 5

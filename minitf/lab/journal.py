@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from minitf.checks import require
-from minitf.lab.runs import as_json
+from minitf.files import as_json
 
 START = b'{"protocol": '     # of every line: what a torn line must begin with to be cut off
 

@@ -6,9 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from minitf.generalisation import sample_complexity
 from minitf.tasks import labels_by_count, mean_label, ones_by_count, truth_table
-from minitf.yardsticks import fano_m, log_supports
+from minitf.theory import fano_m, log_supports, sample_complexity
 
 MOST, DRAWS = 1024, 1000        # samples that screening may ask for; supports drawn to average over
 

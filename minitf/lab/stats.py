@@ -13,7 +13,8 @@ import numpy as np
 from minitf.checks import require
 from minitf.lab.journal import read
 from minitf.lab.limits import limits
-from minitf.lab.trials import METHODS, PROTOCOL, TASKS
+from minitf.lab.trial import METHODS, PROTOCOL, TASKS
+
 
 IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit")
 SHARES = (0.5, 0.9)

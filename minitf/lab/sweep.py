@@ -10,7 +10,7 @@ from collections import Counter
 
 from minitf.checks import integer, require
 from minitf.lab.journal import Journal
-from minitf.lab.trials import LARGEST, check_job, identity, yardstick
+from minitf.lab.trial import check_job, identity, LARGEST, yardstick
 from minitf.lab.workers import crew
 
 CAP = 4096              # the most examples that an adaptive design asks for

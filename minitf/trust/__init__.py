@@ -1,1 +1,2 @@
-"""What shows that the core is right: checkers, slow independent twins, cross-checks."""
+"""Evidence: derivatives, golden vectors, other frameworks."""
+from minitf.trust.verify import check_pullback, projection_gap, saved

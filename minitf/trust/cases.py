@@ -12,13 +12,12 @@ from typing import Callable
 
 import numpy as np
 
-from minitf.attention import attention
-from minitf.bits import cls_head, mean_bit
-from minitf.blocked import attention_blocked
 from minitf.checks import generator, integer
-from minitf.losses import logistic
-from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
+from minitf.fast import cls_head, mean_bit
+from minitf.ops import (add, attention, attention_blocked, cap, embed, gelu, identity, layer_norm,
+                        linear, logistic, relu, softmax, unit_ball)
 from minitf.trust import oracles
+from minitf.trust.exact.cases import off_sphere, off_zero
 from minitf.trust.verify import check_pullback
 
 
@@ -44,17 +43,6 @@ class Case:
         return functools.partial(self.op, **self.options), tuple(args)
 
 
-def off_zero(x):
-    """Move entries at least 0.2 away from 0, where relu has its kink."""
-    return x + np.copysign(0.2, x)
-
-
-def off_sphere(x):
-    """Give the rows lengths 0.5, 2, 0.5, ...: away from 1, where unit_ball has its kink."""
-    length = 0.5 + 1.5 * (np.arange(x.shape[-2])[:, None] % 2)
-    return x * length / np.linalg.norm(x, axis=-1, keepdims=True)
-
-
 def heads(name, Tq, Tk, H, G, **options):
     """A case of attention: two examples, d = 4, dv = 3."""
     return Case(f"attention-{name}", attention, lambda *args, **kw: oracles.attention(*args, **kw)[0],
@@ -66,9 +54,7 @@ SOME = (np.arange(5)[:, None] * 3 + np.arange(7)) % 4 != 0          # 5 queries,
 SOME[2] = False                                                     # and a query that may attend to nothing
 PER_HEAD = np.stack([SOME, ~SOME, SOME[::-1], SOME[:, ::-1]])
 ADDED = np.where(PER_HEAD, np.cos(np.arange(140.0)).reshape(4, 5, 7), -np.inf)
-
 SYMBOLS = np.arange(35).reshape(5, 7) ** 2 % 3                      # 5 examples of 7 positions, 3 symbols
-
 CASES = [
     Case("add", add, oracles.add, lambda normal: (normal((2, 3, 4)), normal((3, 1))), (0, 1)),
     Case("linear", linear, oracles.linear, lambda normal: (normal((2, 3, 4)), normal((4, 5)), normal(5)), (0, 1, 2)),
@@ -111,7 +97,6 @@ CASES = [
     heads("softcap", 5, 7, 2, 2, scale=2.0, softcap=1.5),
     heads("everything", 5, 7, 4, 2, mask=ADDED, causal="bottom-right", scale=-1.5, softcap=2.0),
 ]
-
 CASES += [replace(case, name=case.name.replace("attention", "attention_blocked"), op=attention_blocked,
                   oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0],
                    options=case.options | {"block": 2})

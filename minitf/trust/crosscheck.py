@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.config import ModelConfig
-from minitf.trust.conventions import OPTIONS, attention_values, largest_score, model_values, zeros
-from minitf.trust.fuzz import attention_cases, model_cases
+from minitf.model import ModelConfig
+from minitf.trust.frameworks.adapters import PEERS
+from minitf.trust.frameworks.conventions import (attention_values, largest_score, model_values,
+                                                 OPTIONS, zeros)
+from minitf.trust.frameworks.random_cases import attention_cases, model_cases
+from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import agreement, load_golden
-from minitf.trust.peers import PEERS
-from minitf.trust.plain import plain, plain_model
 
 RUNS = 16
 HUGE = 1e200                    # a relative error that is none

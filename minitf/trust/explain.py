@@ -12,11 +12,8 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from minitf.attention import attention
 from minitf.checks import integer
-from minitf.losses import logistic
-from minitf.ops import add, embed, linear, relu, sigmoid, softmax
-
+from minitf.ops import add, attention, embed, linear, logistic, relu, sigmoid, softmax
 
 WIDTH = 80              # columns of the text
 NUDGE = 1e-5            # how far an entry is moved to either side for a difference
@@ -90,12 +87,10 @@ STEPS = (
     Step("Loss", "loss", logistic, ("logit", "label"), "loss = log(1 + exp(logit)) - label logit",
          "The cost of the answer: minus the log of the probability that it gives to the label."),
 )
-
 GIVEN = {"b": "bits", "E": "row i stands for the bit i", "P": "row t stands for position t = 1..T",
          "x_cls": "the [CLS] token", "W_QK": "query-key matrix", "W_V": "value matrix", "W_C": "output matrix",
          "w": "readout", "label": "bit 1: what the head should answer"}
 PARAMETERS = ("E", "P", "x_cls", "W_QK", "W_V", "W_C", "w")
-
 GRADIENTS = {           # in the order of the backward pass: name -> formula, why
     "logit": ("dlogit = 1 / (1 + exp(-logit)) - label",
               "Probability given to 1, minus the label: the error that everything below shares."),
@@ -116,13 +111,11 @@ GRADIENTS = {           # in the order of the backward pass: name -> formula, wh
     "E": ("dE_i = sum of dX_t over the t with b_t = i", "All positions with the same bit share one row of E."),
     "x_cls": ("dx_cls = dX_0 + W_QK^T dq", "x_cls is used twice as well: it is row 0, and it asks the question."),
 }
-
 WORKING = {             # numbers that a student writes down on the way: after which line -> name, formula, value
     "a": (("e", "e = exp(s)", lambda v, g: np.exp(v["s"])), ("sum(e)", "sum(e)", lambda v, g: np.exp(v["s"]).sum())),
     "loss": (("p", "p = 1 / (1 + exp(-logit))", lambda v, g: sigmoid(v["logit"])),),
     "ds": (("sum(a * da)", "sum(a * da)", lambda v, g: v["a"] @ g["a"]),),
 }
-
 TITLES = {
     "forward": lambda record: ["FORWARD: from tokens to a loss", ""] + wrap(
         "[CLS] asks a question, every row is scored by how well it answers, the rows are averaged by score, and one "

@@ -15,16 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.attention import attention, attention_weights
-from minitf.bits import cls_head, mean_bit
 from minitf.checks import require
-from minitf.config import ModelConfig
-from minitf.losses import logistic
-from minitf.model import attention_of, constraints, forward
-from minitf.norms import l2
-from minitf.ops import add, cap, embed, gelu, identity, layer_norm, linear, relu, softmax, unit_ball
+from minitf.fast import attention_of, cls_head, forward, mean_bit
+from minitf.model import constraints, ModelConfig
+from minitf.ops import (add, attention, attention_weights, cap, embed, gelu, identity, layer_norm,
+                        linear, logistic, relu, softmax, unit_ball)
 from minitf.optim import gradient_step, project_params
-from minitf.projections import Ball, Intersection, Simplex
+from minitf.projections import Ball, Intersection, l2, Simplex
 from minitf.trust.verify import saved
 
 FORMAT = 1

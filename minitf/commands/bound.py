@@ -1,0 +1,117 @@
+"""bound: how many examples the bounds of the paper ask for, beside what the problem itself takes."""
+import math
+
+import click
+
+from minitf.checks import require
+from minitf.commands.options import Sizes
+from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.files import as_json, VERSION
+from minitf.theory import bound_table, MOST, NORMS, rademacher_table, rounded, TASKS
+
+
+class Budgets(click.ParamType):
+    """Norms and their budgets, B_q=6,B_V=1."""
+    name = "norms"
+
+    def convert(self, value, param, context):
+        found = {}
+        for word in value.split(","):
+            name, equals, number = (part.strip() for part in word.partition("="))
+            if name not in NORMS or name in found or not equals:
+                self.fail(f"expected NAME=NUMBER, each name once, of {', '.join(NORMS)}, got {word!r}", param, context)
+            try:
+                found[name] = float(number)
+            except ValueError:
+                found[name] = math.nan
+            if not 0 <= found[name] <= MOST:
+                self.fail(f"expected a number from 0 to {MOST:g} for {name}, got {number!r}", param, context)
+        return found
+
+
+@click.command(epilog="""\b
+Examples:
+  minitf bound --k 3 --T 16,64,256,1024,16384
+  minitf bound --task parity --k 2 --norms B_q=6 --plot bounds.png""")
+@click.option("--task", type=click.Choice(TASKS), default="and", show_default=True, help="Rule of the k bits.")
+@click.option("--k", type=int, default=3, show_default=True, help="Number of bits of the rule.")
+@click.option("--T", "T", type=Sizes(), default="16,64,256,1024,16384", show_default=True, help="Context lengths.")
+@click.option("--eps", type=float, default=0.1, show_default=True, help="The error allowed.")
+@click.option("--delta", type=float, default=0.05, show_default=True,
+              help="The probability that a bound may fail with.")
+@click.option("--norms", type=Budgets(), default=None,
+              help=f"Other budgets, as B_q=6,B_V=1, for every T: {', '.join(NORMS)}.  [default: those of a head that "
+                   "computes the rule]")
+@click.option("--plot", type=click.Path(),
+              help="Draw growth with T, and Rademacher complexity from below, to this file (needs the plot extra).")
+@click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
+def bound(task, k, T, eps, delta, norms, plot, json):
+    """Compare how many examples the bounds ask for.
+
+    For a head of softmax attention with norms just large enough to compute the rule, prints how many examples each
+    bound needs to certify the error --eps with probability 1 - --delta, every constant included, beside what naming
+    the k positions takes. Arithmetic, in seconds: nothing is trained.
+    """
+    figures = None if plot is None else need("minitf.lab.figures.single", "matplotlib", "plot")
+    with bad_input():
+        check_outputs(plot=plot)
+        require(max(T) <= 1 << 40, "T", "lengths of at most 2^40", max(T))
+        if figures is not None:
+            require(len(set(T)) > 1, "T", "at least two lengths, to plot growth", T)
+            require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms", "B_X of at least sqrt 2, the length of the "
+                    "tokens, to plot Rademacher complexity", norms)
+        rows = bound_table(k, sorted(set(T)), eps, delta, task=task, norms=norms)
+        record = {"task": task, "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
+                  "reading": reading(rows), "rademacher": None, "version": VERSION}
+        if figures is not None:
+            record["rademacher"] = rademacher_table(k, task=task, norms=norms)
+            figures.bounds(record, plot)
+    click.echo(as_json(record) if json else report(record, plot))
+
+
+# heading, width, the key of a row that it shows
+COLUMNS = (
+    ("Dudley", 9, "dudley"), ("chain", 9, "chain_l2"), ("margin", 9, "margin_l2"), ("no T", 9, "margin_length_free"),
+    ("d = T+3", 11, "margin_count"), ("narrow", 9, "margin_count_narrow"),
+    ("Occam", 9, "occam"), ("exact", 7, "m_star"), ("Fano", 6, "fano"))
+
+
+def report(record, *files):
+    """The table, what its columns are, and how to read it."""
+    k, rows = record["k"], record["rows"]
+    rule = {"and": "AND", "or": "OR"}.get(record["task"], record["task"])
+    changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
+    column = max(8, len(str(rows[-1]["T"])))
+    lines = [f"Examples after which a head that equals the label on all of them errs at most {record['eps']:g}, with "
+             f"probability {1 - record['delta']:g}.",
+             f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every constant is explicit.",
+             "",
+             f"{'':{column + 10}}{'norms alone':-^36}  {'parameters':-^18}  {'the problem itself':-^20}",
+             f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)]
+    for row in rows:
+        numbers = (f"{rounded(row[key]) if width > 7 else row[key]:>{width}}" for _, width, key in COLUMNS)
+        lines.append(f"{row['T']:{column}}{row['norms']['B_q']:10.4g}" + "".join(numbers))
+    return "\n".join([
+        *lines, "",
+        "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is ||q||_2",
+        "margin, no T   rate 1/m from a margin of 1/2 on every example; no T: (1,1) norms, T enters by d = T + 3",
+        "parameters     margin by counting them: one-hot positions, or random signs of width O(k log T)",
+        "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner does with fewer", "",
+        *(f"Written    {file}" for file in files if file is not None), record["reading"]])
+
+
+def reading(rows):
+    """How to read the table, in its own numbers."""
+    best = [min(row["margin_l2"], row["margin_length_free"]) for row in rows]
+    times = [m / row["occam"] for m, row in zip(best, rows)]
+    least, most = rounded(min(times)), rounded(max(times))
+    text = (f"{'Vacuous in size: the' if min(times) > 10 else 'The'} best norm bound asks for "
+            f"{least if least == most else f'{least} to {most}'} times Occam's examples.\n")
+    if len(rows) == 1:
+        return text + "Only its growth with T informs: give several T."
+    last, first = rows[-1], rows[0]
+    counted = rounded(last["margin_count"] / first["margin_count"])
+    return text + (
+        f"Its growth informs: from T = {first['T']:,} to {last['T']:,} it takes {rounded(best[-1] / best[0])} times as "
+        f"many, Occam {rounded(last['occam'] / first['occam'])} times,\n"
+        f"counting the parameters of one-hot positions {counted} times.")

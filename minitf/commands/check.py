@@ -1,0 +1,158 @@
+"""explain: a small head worked by hand. check: this installation, and other frameworks, against exact values."""
+import contextlib
+import importlib
+import sys
+import time
+
+import click
+
+from minitf.commands.progress import PATIENCE
+from minitf.commands.shell import bad_input, need
+from minitf.files import as_json
+
+SHOWN = 10              # disagreements that a table lists
+
+
+def show_gradients(rows):
+    """The table of `check gradients`."""
+    yield f"{'case':40}  {'method':10}  {'worst error':>11}"
+    for row in rows:
+        wrong = "" if row["agrees"] else "  WRONG"
+        yield f"{row['case']:40}  {row['method']:10}  {row['error']:11.1e}{wrong}"
+    yield f"{sum(row['agrees'] for row in rows)} of {len(rows)} pullbacks are the derivative of their forward"
+
+
+def show_golden(rows):
+    """The table of `check golden`: a line a family, then the cases that disagree."""
+    yield f"{'family':12}  {'cases':>5}  {'worst error / tolerance':>23}"
+    for family in dict.fromkeys(row["family"] for row in rows):
+        some = [row for row in rows if row["family"] == family]
+        wrong = "" if all(row["agrees"] for row in some) else "  DISAGREES"
+        yield f"{family:12}  {len(some):5}  {max(row['ratio'] for row in some):23.2g}{wrong}"
+    for row in rows:
+        if not row["agrees"] and row["ratio"] > 1:
+            yield f"{row['case']}: {row['worst']} is off by {row['error']:.2g}, tolerance {row['tol']:.2g}"
+        elif not row["agrees"]:
+            yield f"{row['case']}: {row['worst']} is not exactly zero where it must be"
+    yield f"{sum(row['agrees'] for row in rows)} of {len(rows)} cases agree with their golden values"
+
+
+def show_peers(report):
+    """The table of `check torch` and `check jax`: a block a function, then what the conventions in it mean."""
+    meaning = importlib.import_module("minitf.trust.frameworks.conventions").MEANING
+    rows, seen = report["cases"], {}
+    yield f"{report['framework']} {report['version']} against minitf: values and gradients of every case"
+    for peer, lacks in report["unasked"].items():
+        yield f"\n{peer}" + (f"   (not asked: {counted(lacks)})" if lacks else "")
+        yield f"  {'family':26} {'dtype':8} {'cases':>5}  {'worst':>7}  verdicts"
+        for row in (row for row in rows if row["peer"] == peer):
+            yield f"  {row['family']:26} {row['dtype']:8} {row['cases']:5}  {row['worst']:7.2g}  {counted(row['verdicts'])}"
+            seen |= row["verdicts"]
+    yield "\nworst: the largest error, in units of the error that the rule for golden vectors allows"
+    used = [name for name in meaning if name in seen]
+    yield from (["\ndiffers by convention: minitf computes what the convention predicts, and it was met"] if used else [])
+    yield from (f"  {name}\n{click.wrap_text(meaning[name], 110, '      ', '      ')}" for name in used)
+    yield f"\n{report['random']} random cases of attention; of them had"
+    yield click.wrap_text(counted(report["options"]), 110, "  ", "  ")
+    wrong = [line for row in rows for line in (f"{row['peer']}: {text}" for text in row["disagree"])]
+    yield "\nevery case agrees, or differs by a convention" if not wrong else f"\n{len(wrong)} answers DISAGREE"
+    yield from wrong[:SHOWN]
+    yield from ([f"and {len(wrong) - SHOWN} more; --json has them all"] if len(wrong) > SHOWN else [])
+
+
+def counted(tally):
+    """{name: count} on a line."""
+    return ", ".join(f"{name} {count}" for name, count in tally.items())
+
+
+@contextlib.contextmanager
+def watch(label):
+    """A function that hands on items, and shows a bar on stderr once they have taken PATIENCE seconds."""
+    start, bar = time.monotonic(), None
+
+    def watched(items):
+        nonlocal bar
+        for done, item in enumerate(items):
+            if bar is None and time.monotonic() - start > PATIENCE:
+                bar = click.progressbar(length=len(items), label=label, file=sys.stderr, show_pos=True)
+                bar.start -= PATIENCE
+            if bar is not None:
+                bar.update(done - bar.pos)
+            yield item
+
+    try:
+        yield watched
+    finally:
+        if bar is not None:
+            bar.render_finish()
+
+
+def check_gradients(seed):
+    """The report of `check gradients`."""
+    return {"cases": list(importlib.import_module("minitf.trust.cases").check_cases(seed))}
+
+
+def check_golden(seed):
+    """The report of `check golden`."""
+    return {"cases": list(importlib.import_module("minitf.trust.golden").check_golden())}
+
+
+def check_peers(framework):
+    """The function of a seed that reports `check torch` or `check jax`."""
+    def report(seed):
+        module = need("minitf.trust.crosscheck", framework, framework)
+        with watch(f"asking {framework}") as watched:
+            return module.crosscheck(framework, seed, watched)
+    return report
+
+
+KINDS = {"gradients": (check_gradients, lambda report: show_gradients(report["cases"])),
+         "golden": (check_golden, lambda report: show_golden(report["cases"])),
+         "torch": (check_peers("torch"), show_peers), "jax": (check_peers("jax"), show_peers)}
+FRAMEWORKS = "torch", "jax"
+
+
+def installed(framework):
+    """Can it be imported?"""
+    try:
+        importlib.import_module(framework)
+    except ImportError:
+        return False
+    return True
+
+
+@click.command(epilog="""\b
+Examples:
+  minitf check gradients
+  minitf check golden
+  minitf check torch --seed 1""")
+@click.argument("what", type=click.Choice([*KINDS, "all"]))
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Draws arguments, cotangents, directions, and the random cases of torch and jax.")
+@click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
+def check(what, seed, json):
+    """Check this installation, and other frameworks.
+
+    gradients: every pullback against its forward, in a random direction. golden: every value against 50-digit
+    arithmetic, from the files of data/golden, hashes first. torch, jax: their attention against minitf, values and
+    gradients, on the golden vectors and on 300 random cases, by the rule of data/golden/README.md. all: everything
+    that is installed.
+
+    Exit code 0: all agree, or differ by a convention that is named; 1: one does not.
+    """
+    skipped = [name for name in FRAMEWORKS if what == "all" and not installed(name)]
+    names = [name for name in KINDS if name not in skipped] if what == "all" else [what]
+    reports = {}
+    for name in names:
+        with bad_input():
+            reports[name] = report = KINDS[name][0](seed)
+        if not json:
+            title = [f"== {name}"] if what == "all" else []
+            click.echo("\n".join([*title, *KINDS[name][1](report), *title[1:]]))
+    failed = [row["case"] for report in reports.values() for row in report["cases"] if not row["agrees"]]
+    if json:
+        whole = {"checks": reports, "skipped": skipped} if what == "all" else reports[what]
+        click.echo(as_json({"what": what, "seed": seed, "failed": failed} | whole))
+    elif skipped:
+        click.echo("\n".join(f"== {name}: skipped, not installed: pip install 'minitf-attention[{name}]'" for name in skipped))
+    return 1 if failed else 0

@@ -1,0 +1,149 @@
+"""The exact fast path: a [CLS] head over discrete tokens is a ratio of two functions that are affine in one-hot rows.
+
+One query, and a token that depends only on (symbol, position): so do its score s[b, t] and its value v[b, t]. With
+w = exp(s - c) for any constant c, softmax attention of an example x is
+
+    head(x) = N(x) / Z(x),    Z(x) = w_cls + sum_t w[x_t, t],    N(x) = w_cls v_cls + sum_t w[x_t, t] v[x_t, t]
+
+and both sums are one product of the one-hot rows of all examples with a table of V T rows: two matrix products forward
+and backward, no m x T softmax, no m x T x d tokens. The sums have only non-negative weights: nothing cancels.
+"""
+import numpy as np
+
+from minitf.checks import floats, shape
+from minitf.ops import attention
+from minitf.tasks import row_sums
+
+BLOCK = 1 << 22         # bits that are floats at one time
+LONG = 4096             # positions of which it pays to look for a weight that most have
+
+
+def one_hot(X, V, dtype):
+    """Indicator rows of symbols: (m, T) integers -> (m, V T), entry (i, b T + t) = [x_it = b]."""
+    m, T = X.shape
+    rows = np.empty((m, V, T), dtype)
+    for b in range(V):
+        np.equal(X, b, out=rows[:, b], casting="unsafe")
+    return rows.reshape(m, V * T)
+
+
+def mean_bit(A, X):
+    """Average the bits of every example with each head's weights:  r = X A^T,   dA = dr^T X.
+
+    A (H, T), X (m, T) of 0 and 1 -> r (m, H). pullback(dr) -> dA. The whole head where the scores do not depend
+    on the content and the value is the bit.
+    """
+    A = floats("A", A, ndim=2)
+    shape("X", X, (None, A.shape[1]))
+    return bit_averager(A)(X), lambda dr: np.concatenate(_parts(lambda x, _: dr.T @ x, X, A), axis=1)
+
+
+def bit_averager(A):
+    """The map from bits X (m, T) to r = X A^T of `mean_bit`, for many X.
+
+    Where every head gives one weight to most positions, their ones are counted, and the floats of the others added.
+    """
+    def plain(X):
+        return sum(_parts(lambda x, cut: x @ A[:, cut].T, X, A))
+
+    T = A.shape[1]
+    if T <= LONG:
+        return plain
+    usual = np.partition(A, T // 2, axis=1)[:, [T // 2]]
+    others = np.flatnonzero((A != usual).any(axis=0))
+    if 32 * len(others) >= T:
+        return plain
+    rest = A[:, others] - usual
+
+    def counted(X):
+        if X.dtype != np.uint8:
+            return plain(X)
+        ones = (row_sums(X)[:, None] * usual.T).astype(A.dtype, copy=False)
+        return ones + X[:, others].astype(A.real.dtype) @ rest.T
+
+    return counted
+
+
+def _parts(f, X, A):
+    """f(x, cut) of parts x = X[:, cut] of bits as floats of A's kind, so many positions at a time as make BLOCK bits."""
+    width = max(1, BLOCK // max(1, len(X)))
+    cuts = (slice(t, t + width) for t in range(0, X.shape[1], width))
+    return [f(X[:, cut].astype(A.real.dtype, copy=False), cut) for cut in cuts]
+
+
+def cls_head(s, v, s_cls, v_cls, X, rows=None):
+    """Softmax attention of one [CLS] query over discrete tokens, for all examples and heads at once.
+
+        w    = exp(s - c)                                     (H, V, T)        c = the largest score of the head
+        Z    = w_cls + rows w                                 (m, H)
+        N    = w_cls v_cls + rows (w v)                       (m, H, dv)
+        out  = N / Z                                          (m, H, dv)
+
+        dN   = dout / Z                                       (m, H, dv)
+        dZ   = -sum(dN out)                                   (m, H)
+        dv   = w (rows^T dN)                                  (H, V, T, dv)
+        ds   = w (v . rows^T dN + rows^T dZ)                  (H, V, T)        and the [CLS] key likewise
+
+    s (H, V, T), v (H, V, T, dv), s_cls (H,), v_cls (H, dv): tables of scores and values. X (m, T) symbols 0..V-1;
+    rows = one_hot(X, V, dtype) may be handed in when it is at hand. pullback(dout) -> ds, dv, ds_cls, dv_cls.
+    An example whose tokens all score so far below c that Z < sqrt(smallest float) takes the plain path, same numbers:
+    so every weight that matters to Z is kept in full, and 1/Z stays in range. s - c is rounded once, as any score is:
+    the error of a weight is at most |s - c| <= 354 (44 in float32) times the last digit.
+    Cost: 4 m V T H (dv + 1) flops forward and backward. Why: exp of a score is a table look-up.
+    """
+    s, v = floats("s", s, ndim=3), floats("v", v, ndim=4)
+    s_cls, v_cls = floats("s_cls", s_cls), floats("v_cls", v_cls)
+    H, V, T, dv = v.shape
+    shape("s", s, (H, V, T))
+    shape("s_cls", s_cls, (H,))
+    shape("v_cls", v_cls, (H, dv))
+    shape("X", X, (None, T))
+    rows = one_hot(X, V, s.real.dtype) if rows is None else rows
+    shape("rows", rows, (len(X), V * T))
+
+    c = np.maximum(s.real.max(axis=(1, 2)), s_cls.real)
+    w, w_cls = np.exp(s - c[:, None, None]), np.exp(s_cls - c)
+    table = np.concatenate([w[..., None] * v, w[..., None]], axis=-1)
+    table_cls = np.concatenate([w_cls[:, None] * v_cls, w_cls[:, None]], axis=-1)
+    NZ = (rows @ table.transpose(1, 2, 0, 3).reshape(V * T, H * (dv + 1))).reshape(len(X), H, dv + 1) + table_cls
+    far = np.flatnonzero((NZ[..., -1].real < np.sqrt(np.finfo(s.dtype).tiny)).any(axis=1))
+    NZ[far] = 1
+    Z = NZ[..., -1:]
+    out = NZ[..., :-1] / Z
+    plain = None
+    if far.size:
+        out[far], plain = _plain(s, v, s_cls, v_cls, rows[far])
+
+    def pullback(dout):
+        dN = dout / Z
+        dZ = -(dN * out).sum(axis=-1, keepdims=True)
+        dNZ = np.concatenate([dN, dZ], axis=-1)
+        dNZ[far] = 0
+        dtable = (rows.T @ dNZ.reshape(len(X), H * (dv + 1))).reshape(V, T, H, dv + 1).transpose(2, 0, 1, 3)
+        dtable_cls = dNZ.sum(axis=0)
+        ds, dv_ = _undo(w, v, dtable)
+        ds_cls, dv_cls = _undo(w_cls, v_cls, dtable_cls)
+        grads = ds, dv_, ds_cls, dv_cls
+        return grads if plain is None else tuple(a + b for a, b in zip(grads, plain(dout[far])))
+
+    return out, pullback
+
+
+def _undo(w, v, dtable):
+    """From the gradient of [w v, w] to those of the score log w and of the value v."""
+    return w * ((v * dtable[..., :-1]).sum(axis=-1) + dtable[..., -1]), w[..., None] * dtable[..., :-1]
+
+
+def _plain(s, v, s_cls, v_cls, rows):
+    """The same head by ordinary attention: a query an example, a key a table entry, masked to its tokens; d = 1."""
+    H, V, T, dv = v.shape
+    keys = np.concatenate([s_cls[:, None], s.reshape(H, V * T)], axis=1)[..., None]
+    values = np.concatenate([v_cls[:, None], v.reshape(H, V * T, dv)], axis=1)
+    has = np.concatenate([np.ones((len(rows), 1), bool), rows != 0], axis=1)
+    out, back = attention(np.ones((H, len(rows), 1), s.dtype), keys, values, mask=has, scale=1.0)
+
+    def pullback(dout):
+        _, dkeys, dvalues = back(dout.swapaxes(0, 1))
+        return dkeys[:, 1:, 0].reshape(s.shape), dvalues[:, 1:].reshape(v.shape), dkeys[:, 0, 0], dvalues[:, 0]
+
+    return out.swapaxes(0, 1), pullback

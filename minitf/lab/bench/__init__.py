@@ -1,0 +1,1 @@
+"""Seconds beside PyTorch and JAX."""

@@ -1,0 +1,5 @@
+"""From examples to a Result."""
+from minitf.learn.fit import fit, most_steps, Progress
+from minitf.learn.loop import descend, TrainConfig
+from minitf.learn.result import in_blocks, load, logits_of, Result
+from minitf.learn.working_set import Heads

@@ -1,0 +1,111 @@
+"""What training returns: a `Result` predicts, shows its attention, and is saved to a file that `load` reads."""
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from minitf.checks import integer
+from minitf.fast import blocks, predictor
+from minitf.files import load_arrays, save_arrays
+from minitf.model import ModelConfig, same_shapes, shapes
+from minitf.ops import sigmoid
+from minitf.projections import reals
+from minitf.tasks import bits
+
+
+def logits_of(params, X, model):
+    """Logits (m,) of examples X (m, T), computed in blocks of rows."""
+    return in_blocks(predictor(params, model), X, model)
+
+
+def in_blocks(predict, X, model):
+    """predict(X) in blocks of rows."""
+    return np.concatenate([predict(X[rows]) for rows in blocks(len(X), model)])
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from
+    stationary: ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim). `save` keeps the rest.
+
+    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention,
+    shares (H,) how much of the logit each head moves (minitf.model.head_shares).
+    """
+    params: dict = field(repr=False)
+    model: ModelConfig
+    weights: np.ndarray = field(repr=False)
+    shares: np.ndarray = field(repr=False)
+    frequency: np.ndarray = field(repr=False)
+    history: dict = field(default_factory=dict, repr=False)
+    residual: float | None = None
+    header: dict = field(default_factory=dict)
+
+    def logits(self, X):
+        """Logits (m,) of examples X (m, T)."""
+        return in_blocks(self._predictor, bits("X", X), self.model)
+
+    @cached_property
+    def _predictor(self):
+        return predictor(self.params, self.model)
+
+    def predict(self, X):
+        """Labels (m,) uint8: 1 where the logit is above 0."""
+        return (self.logits(X) > 0).astype(np.uint8)
+
+    def predict_proba(self, X):
+        """Probability of label 1 (m,)."""
+        return sigmoid(self.logits(X))
+
+    def attention(self):
+        """Attention of every head on every position, averaged over the training rows: (H, T)."""
+        return self.weights
+
+    def strength(self):
+        """How strong every position is (T,): its attention, the mean over heads by their shares; without attention,
+        its influence."""
+        return self.shares @ self.weights if self.model.H else self.influence()
+
+    def support(self, k):
+        """The k strongest positions, in increasing order."""
+        k = integer("k", k, 1, self.model.T)
+        order = np.argsort(-self.strength(), kind="stable")
+        return tuple(sorted(int(t) for t in order[:k]))
+
+    def influence(self, rows=256, seed=0):
+        """Flip rate of every position (T,): how often the prediction changes with that bit, over random rows.
+
+        The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T forward passes.
+        """
+        rng = np.random.default_rng(seed)
+        X = (rng.random((integer("rows", rows, 1), self.model.T)) < self.frequency).astype(np.uint8)
+        base, rates = self.predict(X), np.empty(self.model.T)
+        for t in range(self.model.T):
+            X[:, t] ^= 1
+            rates[t] = (self.predict(X) != base).mean()
+            X[:, t] ^= 1
+        return rates
+
+    def save(self, path, **header):
+        """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        model = {name: None if value == math.inf else value for name, value in asdict(self.model).items()}
+        header = {**self.header, **header, "model": model}              # JSON knows no infinity
+        means = {"weights": self.weights, "shares": self.shares, "frequency": self.frequency}
+        save_arrays(path, {**arrays, **means}, **header)
+
+
+def load(path):
+    """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a damaged file."""
+    arrays, header = load_arrays(path)
+    try:
+        model = {name: math.inf if value is None else value for name, value in header.pop("model").items()}
+        model = ModelConfig(**model)
+        params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
+        means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
+        same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
+        for name, value in {**params, **arrays}.items():
+            reals(name, value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
+    return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"], header=header)

@@ -1,0 +1,78 @@
+"""What a model reads: symbols checked and embedded, positions that are learned or fixed."""
+import math
+
+import numpy as np
+
+from minitf.checks import floats, require, shape
+from minitf.ops import add, embed
+
+
+def fixed_parts(model, dtype, *, identity=False):
+    """The arrays that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits.
+
+    With identity, the P of one-hot positions, T x d, is not built: it is None.
+    """
+    if model.positions == "learned":
+        return {}
+    V, d_P = model.V, model.d - model.V - 1
+    axes = np.eye(V + 1, model.d, d_P, dtype)
+    P = None if identity else np.pad(positions(model, dtype), ((0, 0), (0, V + 1)))
+    parts = {"E": axes[:V], "P": P, "x_cls": axes[V]}
+    if model.values == "bit":
+        parts["W_V"] = np.broadcast_to(axes[1][:, None], (model.H, model.d, 1))
+    return parts
+
+
+def positions(model, dtype):
+    """The fixed position vectors (T, d_P), of length 1."""
+    T, d_P = model.T, model.d - model.V - 1
+    if model.positions == "onehot":
+        return np.eye(T, dtype=dtype)
+    if model.positions == "sign":
+        signs = np.random.default_rng(model.position_seed).integers(0, 2, (T, d_P))
+        return ((2 * signs - 1) / math.sqrt(d_P)).astype(dtype)
+    angles = np.arange(T)[:, None] * 10000.0 ** (-np.arange(d_P // 2) / (d_P // 2))
+    return (np.concatenate([np.sin(angles), np.cos(angles)], axis=1) * math.sqrt(2 / d_P)).astype(dtype)
+
+
+def embedded(p, X, model):
+    """Tokens (m, T+1, d) of symbols X (m, T): x_cls, then E[X_t] + P_t. pullback(dg) -> a dict."""
+    looked_up, back_embed = embed(X, p["E"])
+    tokens, back_add = add(looked_up, p["P"])
+    cls, back_cls = add(np.zeros((len(X), 1, 1), tokens.dtype), p["x_cls"])
+
+    def pullback(dg):
+        dlooked_up, dP = back_add(dg[:, 1:])
+        return {"E": back_embed(dlooked_up), "P": dP, "x_cls": back_cls(dg[:, :1])[1]}
+
+    return np.concatenate([cls, tokens], axis=1), pullback
+
+
+def examples_of(X, z, model):
+    """Return X as symbols (m, T) or tokens (m, T, d), and z as an array or None."""
+    if model.input == "tokens":
+        X = floats("X", X, finite=True)
+        shape("X", X, (None, model.T, model.d))
+    else:
+        X = symbols(X, model)
+    if z is not None:
+        require(model.input == "tokens" and model.L == 1, "z", "none but with input tokens and one layer", z)
+        z = floats("z", z, finite=True)
+        require(z.shape in ((model.d,), (len(X), model.d)), "z", f"shape ({model.d},) or ({len(X)}, {model.d})", z)
+    return X, z
+
+
+def symbols(X, model):
+    """Return X as an integer array (m, T) of symbols of the model."""
+    X = np.asarray(X)
+    X = X.view(np.uint8) if X.dtype == np.bool_ else X
+    require(X.dtype.kind in "iu", "X", "integers", X, TypeError)
+    require(X.ndim == 2 and X.shape[1] == model.T, "X", f"shape (any, {model.T})", X)
+    low = 0 if X.dtype.kind == "u" else X.min(initial=0)
+    require(low >= 0 and X.max(initial=0) < model.V, "X", f"symbols from 0 to {model.V - 1}", X)
+    return X
+
+
+def position_table(params, model):
+    """The fixed P (T, d_P) of a model whose values are bits; None where it is the identity."""
+    return None if model.positions == "onehot" else positions(model, params["w"].dtype)

@@ -1,0 +1,6 @@
+"""Forward and backward by hand: primitives, and softmax attention."""
+from minitf.ops.attention import attention, attention_weights
+from minitf.ops.blocked import attention_blocked
+from minitf.ops.kernels import pairs, sum_to
+from minitf.ops.primitives import (ACTIVATIONS, add, cap, embed, gelu, identity, layer_norm, linear,
+                                   logistic, relu, sigmoid, softmax, unit_ball)

@@ -1,0 +1,241 @@
+"""Primitives with their derivatives: everything else in minitf composes these.
+
+Each is `y, pullback = op(x, ..., *, options)`. `pullback(dy)` is the transposed derivative at this x: linear, pure,
+callable again, one gradient per differentiable argument in argument order. Letters: m examples, T positions, d width.
+"""
+import math
+
+import numpy as np
+
+from minitf.checks import floats, real, require, shape
+from minitf.ops.kernels import normalise, softmax_pullback, sum_to
+
+
+def add(a, b):
+    """Add with broadcasting:  y = a + b.      da, db = dy summed over the axes along which each was broadcast."""
+    a, b = floats("a", a), floats("b", b)
+    y = a + b
+
+    def pullback(dy):
+        return sum_to(dy, a.shape), sum_to(dy, b.shape)
+
+    return y, pullback
+
+
+def linear(x, W, b=None):
+    """Multiply the last axis of x by a matrix:  y = x W + b.
+
+    dx = dy W^T,   dW = x^T dy,   db = sum dy        (sums over all leading axes of x)
+    x (..., d), W (d, n), b (n,) -> y (..., n). pullback(dy) -> dx, dW, or dx, dW, db where b was given.
+    """
+    x, W = floats("x", x), floats("W", W, ndim=2)
+    shape("W", W, (x.shape[-1] if x.ndim else None, None))
+    rows = x.reshape(math.prod(x.shape[:-1]), W.shape[0])           # one product, not one for each leading index
+    y = rows @ W
+    if b is not None:
+        b = floats("b", b)
+        shape("b", b, (W.shape[1],))
+        y = np.add(y, b, out=y if np.can_cast(b.dtype, y.dtype) else None)
+
+    def pullback(dy):
+        dy = dy.reshape(len(rows), W.shape[1])
+        grads = ((dy @ W.T).reshape(x.shape), rows.T @ dy)
+        return grads if b is None else (*grads, np.ones(len(dy), dy.dtype) @ dy)
+
+    return y.reshape(*x.shape[:-1], W.shape[1]), pullback
+
+
+def embed(index, E):
+    """Look up rows of a table:  y = E[index].
+
+    dE[i] = sum of dy where index = i
+    index integers (...,), E (V, d) -> y (..., d). pullback(dy) -> dE. Errors: an index outside 0..V-1.
+    """
+    index, E = np.asarray(index), floats("E", E, ndim=2)
+    require(index.dtype.kind in "iu", "index", "integers", index, TypeError)
+    inside = not index.size or 0 <= index.min() and index.max() < len(E)
+    require(inside, "index", f"entries from 0 to {len(E) - 1}", index)
+    y = E[index]
+
+    def pullback(dy):
+        order = index.argsort(axis=None, kind="stable")
+        symbol = index.reshape(-1)[order]
+        first = np.flatnonzero(np.diff(symbol.astype(np.int64), prepend=-1))
+        dE = np.zeros(E.shape, dy.dtype)
+        dE[symbol[first]] = np.add.reduceat(dy.reshape(index.size, E.shape[1])[order], first, axis=0)
+        return dE
+
+    return y, pullback
+
+
+def softmax(S):
+    """Normalise exponentials over the last axis:  A = exp(S) / sum exp(S), computed from S - max S.
+
+    dS = A * (dA - sum(A * dA))
+    S (..., T) -> A (..., T). A row whose entries are all -inf has no softmax: it is refused here and given a meaning
+    in `attention`.
+    """
+    S = floats("S", S)
+    require(S.ndim and S.shape[-1], "S", "at least one entry on the last axis", S)
+    A, lse = normalise(S.copy())
+    require(not np.isneginf(lse.real).any(), "S", "a finite entry in every row", "a row of -inf")
+
+    def pullback(dA):
+        return softmax_pullback(A, dA.copy())
+
+    return A, pullback
+
+
+def cap(x, softcap):
+    """Bound x smoothly:  y = softcap tanh(x / softcap), which is near x while |x| is small next to softcap.
+
+    dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 would have no digits left in the tails
+    x (...) -> y (...). Errors: softcap not positive and finite. Source: Bello et al. 2017, section 3 (clipped logits).
+    """
+    x, softcap = floats("x", x), real("softcap", softcap, "a positive finite number", lambda c: 0 < c < math.inf)
+    u = x / softcap
+    y = softcap * np.tanh(u)
+
+    def pullback(dy):
+        small = np.exp(-2 * np.where(u.real < 0, -u, u))
+        return dy * (4 * small / (1 + small) ** 2)
+
+    return y, pullback
+
+
+def mean(*factors):
+    """Mean of a product of arrays over the last axis, that axis kept."""
+    return np.einsum(",".join(["...d"] * len(factors)) + "->...", *factors)[..., None] / factors[0].shape[-1]
+
+
+def layer_norm(x, gain, bias, *, eps=1e-5):
+    """Standardise the last axis, then stretch and shift it:  n = (x - mean x) / s,  y = gain n + bias.
+
+    s = sqrt(mean (x - mean x)^2 + eps)
+    dn = gain dy,   dx = (dn - mean dn - n mean(n dn)) / s,   dgain = sum n dy,   dbias = sum dy  (over leading axes)
+    x (..., d), gain (d,), bias (d,) -> y (..., d). eps >= 0 is part of the function; with eps = 0 a constant row has no
+    value. Source: Ba, Kiros and Hinton 2016, section 3.
+    """
+    x, gain, bias = floats("x", x), floats("gain", gain), floats("bias", bias)
+    require(x.ndim and x.shape[-1], "x", "at least one entry on the last axis", x)
+    shape("gain", gain, x.shape[-1:])
+    shape("bias", bias, x.shape[-1:])
+    eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
+    n = x - mean(x)
+    n -= mean(n)                                                    # the first mean was rounded at the scale of x
+    s = np.sqrt(mean(n, n) + eps)
+    require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
+    n /= s
+    y = gain * n + bias
+
+    def pullback(dy):
+        dn = gain * dy
+        dx = (dn - mean(dn) - n * mean(n, dn)) / s
+        rows = dy.reshape(-1, len(gain))
+        return dx, np.einsum("nd,nd->d", n.reshape(rows.shape), rows), np.ones(len(rows), dy.dtype) @ rows
+
+    return y, pullback
+
+
+def unit_ball(x):
+    """Project every row onto the Euclidean unit ball:  y = x / max(1, ||x||).
+
+    dx = dy inside (||x|| <= 1),   dx = (dy - y (y . dy)) / ||x|| outside
+    x (..., d) -> y (..., d). It is 1-Lipschitz, as layer_norm is not. Source: Edelman et al. 2022, section 4 (Pi_norm).
+    """
+    x = floats("x", x)
+    require(x.ndim, "x", "at least one axis", x)
+    unit = np.abs(x.real).max(axis=-1, keepdims=True, initial=1)    # squares of x / unit cannot overflow
+    length = unit * np.sqrt(((x / unit) ** 2).sum(axis=-1, keepdims=True))
+    outside = length.real > 1
+    length = np.where(outside, length, 1)
+    y = x / length
+
+    def pullback(dy):
+        radial = np.where(outside, (y * dy).sum(axis=-1, keepdims=True), 0)
+        return (dy - y * radial) / length
+
+    return y, pullback
+
+
+def sigmoid(z):
+    """Return 1 / (1 + exp(-z)), to full relative accuracy until exp(-z) leaves the number range; 0 beyond."""
+    with np.errstate(over="ignore"):
+        e = np.asarray(np.exp(-z))
+    e += 1
+    return 1 / e
+
+
+def identity(x):
+    """Return x itself:  y = x,  dx = dy.  The activation that does nothing."""
+    x = floats("x", x)
+
+    def pullback(dy):
+        return dy
+
+    return x, pullback
+
+
+def relu(x):
+    """Keep the positive part:  y = max(x, 0).      dx = dy where x > 0, else 0 (the left derivative at 0)."""
+    x = floats("x", x)
+    on = ~(x.real <= 0)                 # NaN passes on
+    y = np.maximum(x, 0)
+
+    def pullback(dy):
+        return dy * on
+
+    return y, pullback
+
+
+def gelu(x):
+    """Gate x by the normal distribution function, in its tanh form:  y = x g,  g = (1 + tanh u)/2 = sigmoid(2u).
+
+    u = c (x + a x^3),   du = c (1 + 3 a x^2) dx,   c = sqrt(2/pi), a = 0.044715
+    dx = dy ( g + 2 x g (1 - g) du/dx )
+    Source: Hendrycks and Gimpel 2016, section 2; this is the form GPT-2 uses.
+    """
+    x = floats("x", x)
+    c, a = math.sqrt(2 / math.pi), 0.044715
+    u = x * x                           # in place from here on: two thirds of the time of this op
+    u *= 2 * c * a
+    u += 2 * c
+    u *= x
+    g = sigmoid(u)
+    y = x * g
+
+    def pullback(dy):
+        slope = x * x                   # 2 du/dx, and then the whole bracket
+        slope *= 6 * c * a
+        slope += 2 * c
+        slope *= x
+        slope *= 1 - g
+        slope += 1
+        slope *= g
+        return dy * slope
+
+    return y, pullback
+
+
+ACTIVATIONS = {"identity": identity, "relu": relu, "gelu": gelu}
+
+
+def logistic(logits, y):
+    """Cross-entropy of Boolean labels from logits:  loss = log(1 + exp(-z)) where y = 1, log(1 + exp(z)) where y = 0.
+
+    loss = max(z, 0) - y z + log(1 + exp(-|z|)),   dz = dloss ( (1 - y) sigmoid(z) - y sigmoid(-z) )
+    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...). pullback(dloss) -> dz. Both
+    are written so that a well-classified example keeps its digits: no clipping, no epsilon.
+    """
+    z, y = floats("logits", logits), np.asarray(y)
+    shape("y", y, z.shape)
+    require(y.dtype.kind in "biuf", "y", "labels from 0 to 1", y, TypeError)
+    require(bool(((y >= 0) & (y <= 1)).all()), "y", "labels from 0 to 1", y)
+    y = y.astype(z.real.dtype)
+    positive = np.where(z.real > 0, z, 0)
+    loss = positive - y * z + np.log1p(np.exp(z - positive - positive))
+
+    def pullback(dloss):
+        return dloss * ((1 - y) * sigmoid(z) - y * sigmoid(-z))
+
+    return loss, pullback

@@ -1,0 +1,104 @@
+"""Other bounds and decoders, for comparison."""
+import math
+
+import numpy as np
+
+from minitf.checks import bits, integer, real, require
+from minitf.tasks import count_ones
+from minitf.theory.linear import mau, nonnegative, positive, ratio, split, vol
+
+
+def zhang(a, B, eps, n):
+    """Zhang 2002, theorem 4:  log2 N <= 36 (aB/eps)^2 log2(2 ceil(4aB/eps + 2) n + 1), here in nats.
+
+    The bound usually cited for the class of `ds`, for comparison: about ten times `ds`. Constants as published.
+    """
+    r = ratio(eps, a=a, B=B)
+    n = integer("n", n, 1)
+    return 36 * r * r * math.log(2 * math.ceil(4 * r + 2) * n + 1) if r > 1 else 0.0
+
+
+def l21_scaling(B, B_X, eps, n, d):
+    """The paper's form  (B B_X/eps)^2 log(dn)  of `l21_closed`."""
+    return ratio(eps, B=B, B_X=B_X) ** 2 * math.log(integer("d", d, 1) * integer("n", n, 1))
+
+
+def head_scaling(eps, m, c):
+    """The paper's form  (L_s B_X)^2 (B_V21^(2/3) + (B_QK21 B_V B_X)^(2/3))^3 log(mT)/eps^2,  B_QKF B_Z for B_QK21."""
+    bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_QKF * c.B_Z * c.B_V * c.B_X) ** 2))
+    return ratio(eps, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
+
+
+def scalar_scaling(eps, m, c):
+    """The paper's form of `head_scaling` times B_u^2, with B_q in the place of B_QK21."""
+    bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_q * c.B_V * c.B_X) ** 2))
+    return ratio(eps, B_u=c.B_u, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
+
+
+def layers_scaling(eps, m, T, d, L, *, B_X, B_w, C_2, C_21, L_s=1.0, power):
+    """The paper's form  (C_2 L_s)^O(L) B_X^2 B_w^2 C_{2,1}^2 log(dmT)/eps^2;  O(L) is power * L, power the caller's."""
+    L, size = integer("L", L, 1), integer("d", d, 1) * integer("m", m, 1) * integer("T", T, 1)
+    base = nonnegative("C_2", C_2) * nonnegative("L_s", L_s)
+    return base ** (positive("power", power) * L) * ratio(eps, B_X=B_X, B_w=B_w, C_21=C_21) ** 2 * math.log(size)
+
+
+def length_free_logcov(eps, c, *, norm_only=True):
+    """Bound log N of tf-head by Maurey for both weights: neither T nor m, but (1,1) norms and the logarithm of d.
+
+    MAU(B_QK11, B_X B_Z, e_s, 2 d^2) + MAU(B_V11, B_X, e_v, 2 d d_v), split as in `head_C2`. In a one-hot basis d is
+    T + 3, and log T is back. norm_only=False takes the binomial, which for N >> V counts parameters and no longer
+    measures norms. After Trauger and Tewari 2024 (a bound of this form; the proof used here is that of `mau`).
+    """
+    require(None not in (c.B_QK11, c.B_V11), "c", "HeadBudgets with B_QK11 and B_V11", c)
+    V, M = (2 * c.d * c.d, 2 * c.d * c.d_v), (c.B_QK11 * c.B_X * c.B_Z, c.B_V11 * c.B_X)
+    if positive("eps", eps) >= c.L_s * c.B_V * c.B_X:
+        return 0.0
+    e, _ = split([a * a * math.log(v + 1) for a, v in zip(M, V)], (c.L_s * c.B_V * c.B_X, c.L_s), eps)
+    return math.fsum(0.0 if a <= x else mau(a, 1.0, x, v, norm_only=norm_only) for a, x, v in zip(M, e, V))
+
+
+def param_count_logcov(eps, D, r, b):
+    """Return  sum_i D_i log(1 + 2 r_i/e_i),  b_i e_i = eps D_i/sum D: parameter counting for parts of D_i parameters.
+
+    r_i is the radius of the values of part i (its norm times that of its input) and b_i what an error there costs.
+    """
+    require(len(D) == len(r) == len(b) and len(D) > 0, "D", "as many dimensions as radii r and sensitivities b", D)
+    total = sum(integer("D", n, 1) for n in D)
+    eps = positive("eps", eps)
+    parts = zip(D, (nonnegative("r", x) for x in r), (nonnegative("b", x) for x in b))
+    return math.fsum(vol(n, b_i * r_i, eps * n / total) for n, r_i, b_i in parts)
+
+
+def log_precision(D, digits):
+    """Return  log|H| = digits D log 2  of D parameters of that many bits each: what `occam_m` takes."""
+    return integer("D", D, 1) * integer("digits", digits, 1) * math.log(2)
+
+
+def vc_scaling(L, D, T):
+    """The form  L D log(T D)  of the VC dimension of Transformers of depth L with D parameters on T tokens.
+
+    Constants suppressed: a shape, in which even parameter counting grows with log T. Almost matched from below. Source:
+    Yang, Srebro and Li 2026, as stated in its abstract.
+    """
+    L, D, T = integer("L", L, 1), integer("D", D, 1), integer("T", T, 1)
+    return L * D * math.log(T * D)
+
+
+def screening_correlation(table, p):
+    """Return the correlation of the label with each of k bits:  (p (1-p)/(pi (1-pi)))^(1/2) (P(y|b_i=1) - P(y|b_i=0)).
+
+    table: 2^k labels, least significant bit first; bits Bernoulli(p), pi = P(y = 1). Every other bit has correlation 0.
+    Ranking bits by their sample covariance with the label (first-order screening, cost m T) works as far as these
+    differ from 0; for a monotone rule the difference is the influence of the bit; for parity at p = 1/2 it is 0.
+    """
+    table = bits("table", table, ndim=1)
+    p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
+    k = len(table).bit_length() - 1
+    require(k >= 1 and len(table) == 1 << k, "table", "a truth table of 2^k labels, k >= 1", table)
+    ones = count_ones(k)
+    weights = p ** ones * (1 - p) ** (k - ones)
+    pi = float(weights @ table)
+    require(0 < pi < 1, "table", "a rule that is not constant", table)
+    index, y = np.arange(1 << k), weights * table
+    means = [(y[index >> i & 1 == 1].sum() / p, y[index >> i & 1 == 0].sum() / (1 - p)) for i in range(k)]
+    return np.array([high - low for high, low in means]) * math.sqrt(p * (1 - p) / (pi * (1 - pi)))

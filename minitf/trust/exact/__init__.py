@@ -1,0 +1,1 @@
+"""The same functions to any number of digits."""

@@ -1,0 +1,1 @@
+"""Attention of other frameworks, asked the same questions."""

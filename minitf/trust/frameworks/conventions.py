@@ -1,0 +1,197 @@
+"""Where frameworks mean something else by attention: what minitf computes under their conventions.
+
+    predict(arguments, options)         {"out": ..., "dq": ..., "dk": ..., "dv": ...}, or None where nothing is different
+
+arguments {"q", "k", "v", "dout"} and options {"mask", "causal", "scale", "softcap"} are those of `attention`. A NaN in a
+prediction must be met as a NaN. `OPTIONS` names what a case of attention has.
+"""
+import math
+
+import numpy as np
+
+from minitf.fast import forward
+from minitf.ops import attention, sum_to
+
+
+def attention_values(arguments, options):
+    """out, dq, dk, dv of minitf: the reference, and no convention but its own."""
+    *qkv, dout = arguments.values()
+    with np.errstate(invalid="ignore"):
+        out, pullback = attention(*qkv, **options)
+        return dict(zip(("out", "dq", "dk", "dv"), (out, *pullback(dout))))
+
+
+def model_values(arguments, options):
+    """logits, and the gradients of all parameters, of minitf."""
+    params = {name: x for name, x in arguments.items() if name != "dlogits"}
+    logits, pullback = forward(params, options["X"], options["model"])
+    return {"logits": logits} | {f"d{name}": g for name, g in pullback(arguments["dlogits"]).items()}
+
+
+# ---- masks ----------------------------------------------------------------------------------------------------------
+
+def boolean(mask):
+    """Is there a mask, and a boolean one?"""
+    return mask is not None and mask.dtype == np.bool_
+
+
+def padding(mask):
+    """Is there a boolean mask that speaks of keys alone, the same for all heads and queries?"""
+    return boolean(mask) and mask.ndim > 0 and set(mask.shape[-3:-1]) <= {1}
+
+
+def past(arguments, causal):
+    """The pairs (Tq, Tk) that causal order allows."""
+    Tq, Tk = arguments["q"].shape[-2], arguments["k"].shape[-2]
+    return np.arange(Tk) <= np.arange(Tq)[:, None] + {False: Tk, "bottom-right": Tk - Tq}.get(causal, 0)
+
+
+def explicit(arguments, options):
+    """Mask and causal order as one mask, boolean or additive, or None."""
+    mask, causal = options["mask"], options["causal"]
+    if not causal:
+        return mask
+    allowed = past(arguments, causal)
+    return allowed if mask is None else mask & allowed if boolean(mask) else np.where(allowed, mask, -np.inf)
+
+
+def scores_shape(arguments):
+    """(..., H, Tq, Tk)"""
+    q, k, v, _ = (x.shape for x in arguments.values())
+    return (*np.broadcast_shapes(q[:-3], k[:-3], v[:-3]), *q[-3:-1], k[-2]) if len(q) > 2 else (q[0], k[0])
+
+
+def allowed_pairs(arguments, options, added=True):
+    """Which query may attend to which key (..., H, Tq, Tk); added=False leaves out what an additive mask says."""
+    mask, allowed = options["mask"], past(arguments, options["causal"])
+    if boolean(mask):
+        allowed = allowed & mask
+    elif mask is not None and added:
+        allowed = allowed & (mask > -np.inf)
+    return np.broadcast_to(allowed, scores_shape(arguments))
+
+
+def reached(marks, x):
+    """Rows of x (..., G, T, width) to which a mark (..., H, T) comes down, over shared heads and broadcast axes."""
+    if x.ndim > 2:
+        shared = marks.shape[-2] // x.shape[-3]
+        marks = marks.reshape(*marks.shape[:-2], x.shape[-3], shared, x.shape[-2]).any(axis=-2)
+    return np.broadcast_to((sum_to(marks.astype(float), x.shape[:-1]) > 0)[..., None], x.shape)
+
+
+def zeros(arguments, options):
+    """Entries that are exactly 0 by convention, those of empty rows and unattended keys: {name: boolean array}."""
+    q, k, v, dout = arguments.values()
+    allowed = allowed_pairs(arguments, options)
+    asks, asked = allowed.any(axis=-1), allowed.any(axis=-2)
+    return {"out": ~reached(asks, dout), "dq": ~reached(asks, q), "dk": ~reached(asked, k), "dv": ~reached(asked, v)}
+
+
+def largest_score(arguments, options):
+    """max |scale q k^T|, before a softcap, over all pairs."""
+    q, k, *_ = arguments.values()
+    k = k if k.ndim == 2 else np.repeat(k, q.shape[-3] // k.shape[-3], axis=-3)
+    scale = 1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]
+    return float(np.abs(scale * (q @ k.swapaxes(-1, -2))).max(initial=0))
+
+
+OPTIONS = {
+    "no head axis": lambda a, o: a["q"].ndim == 2,
+    "leading axes": lambda a, o: a["q"].ndim > 3,
+    "broadcasting": lambda a, o: len({x.shape[:-3] for x in a.values()}) > 1,
+    "grouped heads": lambda a, o: a["q"].shape[-3:-2] != a["k"].shape[-3:-2],
+    "unequal lengths": lambda a, o: a["q"].shape[-2] != a["k"].shape[-2],
+    "more than 512 keys": lambda a, o: a["k"].shape[-2] > 512,
+    "no keys": lambda a, o: a["k"].shape[-2] == 0,
+    "dv != d": lambda a, o: a["q"].shape[-1] != a["v"].shape[-1],
+    "boolean mask": lambda a, o: boolean(o["mask"]) and not padding(o["mask"]),
+    "padding": lambda a, o: padding(o["mask"]),
+    "additive mask": lambda a, o: o["mask"] is not None and not boolean(o["mask"]),
+    "top-left": lambda a, o: o["causal"] in (True, "top-left"),
+    "bottom-right": lambda a, o: o["causal"] == "bottom-right",
+    "empty rows": lambda a, o: not allowed_pairs(a, o).any(axis=-1).all(),
+    "scale": lambda a, o: o["scale"] is not None,
+    "scale <= 0": lambda a, o: o["scale"] is not None and o["scale"] <= 0,
+    "softcap": lambda a, o: o["softcap"] is not None,
+    "large logits": lambda a, o: largest_score(a, o) > 100,
+    "NaN in masked v": lambda a, o: bool(np.isnan(a["v"]).any()),
+}
+# ---- conventions ----------------------------------------------------------------------------------------------------
+
+EMPTY, MEAN, LEAK = "an empty row is NaN", "an empty row is the mean of v", "0 * NaN leaks"
+ENDED, CAUSAL = "0 * NaN leaks, but not through scale 0", "is_causal hides before it scales"
+SINGLE, FUSED = "softmax in float32", "fused backward loses digits"
+MEANING = {
+    EMPTY: "a query that may attend to nothing: zeros in minitf; here softmax of -inf alone, NaN in out and gradients",
+    MEAN: "a query that may attend to nothing: zeros in minitf; here hidden scores are large negative numbers, all equal, "
+          "so that it averages the values it may not see",
+    LEAK: "NaN in a value that is masked out: minitf leaves it out; here its weight 0 meets it, and NaN reaches out",
+    ENDED: "as before; but the last product of the backward pass has the factor scale = 0 and gives zeros without "
+           "looking at the NaN",
+    CAUSAL: "scale <= 0 with is_causal: minitf scales, then masks; here -inf is written first, and scaling makes it +inf "
+            "or NaN. An explicit mask agrees",
+    SINGLE: "float64 arguments: minitf computes in float64; here softmax is computed in float32, and judged as that",
+    FUSED: "scores are computed again in the backward pass, in another order of rounding, and the mean of dA is taken "
+           "from out: in a close race of large scores digits are lost, as many as in minitf's copy of that formula",
+}
+
+
+def nothing_left(arguments, options, *, uniform=False, mixed=False):
+    """A query that may attend to nothing takes the softmax of scores that are all -inf: NaN, in every gradient too.
+
+    uniform: a pair that a boolean mask or causal order hides has a large finite score instead; where a query has such,
+    it averages their values. mixed: a matrix product over all heads carries NaN from one to every other.
+    """
+    allowed, q = allowed_pairs(arguments, options), arguments["q"]
+    empty = ~allowed.any(axis=-1, keepdims=True)
+    if not empty.any():
+        return None
+    hidden = empty & ~allowed_pairs(arguments, options, added=False) & uniform
+    lost = empty & ~hidden.any(axis=-1, keepdims=True)
+    if mixed and q.ndim > 2:
+        lost = np.broadcast_to(lost.any(axis=-3, keepdims=True), lost.shape)
+    mask = explicit(arguments, options)
+    mask = np.where(lost, True if boolean(mask) else 0.0, mask)
+    asked = arguments | {"q": np.where(lost, np.nan, q).astype(q.dtype)}
+    found = attention_values(asked, options | {"mask": mask, "causal": False})
+    found["dq"] = sum_to(found["dq"], q.shape)
+    averages = attention_values(arguments, options | {"mask": hidden, "causal": False, "scale": 0.0})
+    return {name: found[name] + averages[name] for name in found}
+
+
+def averaging(arguments, options):
+    """nothing_left where every query has hidden values to average."""
+    found = nothing_left(arguments, options, uniform=True)
+    return None if found is None or np.isnan(found["out"]).any() else found
+
+
+def leaking(arguments, options, *, stops=False, ends=False):
+    """A masked value has weight 0 and still counts, as 0 * NaN: to minitf the mask is a large finite number.
+
+    stops: no derivative goes back to a score that a boolean mask or causal order hides. ends: a scale of 0 ends it
+    before dq and dk (a matrix product with a factor of 0 is not computed).
+    """
+    if not np.isnan(arguments["v"]).any() or ends and options["scale"] != 0:
+        return None
+    added = 0.0 if options["mask"] is None or boolean(options["mask"]) else options["mask"]
+    mask = np.where(allowed_pairs(arguments, options), added, -1e30)
+    found = attention_values(arguments, options | {"mask": mask, "causal": False})
+    if stops:
+        asked = allowed_pairs(arguments, options, added=False).any(axis=-2)
+        found["dk"] = np.where(reached(asked, arguments["k"]), found["dk"], 0)
+    if ends:
+        found |= {"dq": np.zeros_like(found["dq"]), "dk": np.zeros_like(found["dk"])}
+    return found
+
+
+def hidden_before_scale(arguments, options):
+    """Causal order writes -inf before the product with a scale <= 0, which makes it +inf or NaN.
+
+    dk is not predicted: it is NaN for the keys of the same block, whose size is the kernel's affair.
+    """
+    hidden, q = ~past(arguments, options["causal"]).all(axis=-1, keepdims=True), arguments["q"]
+    if options["scale"] is None or options["scale"] > 0 or options["mask"] is not None or not hidden.any():
+        return None
+    found = attention_values(arguments | {"q": np.where(hidden, np.nan, q).astype(q.dtype)}, options)
+    dq = found["dq"] if options["scale"] else np.zeros_like(q)          # a product with the factor 0 is not computed
+    return {"out": found["out"], "dq": dq, "dv": found["dv"]}

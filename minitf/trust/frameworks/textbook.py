@@ -1,0 +1,110 @@
+"""What textbooks write, in the dtype of the arguments: the yardstick for the rounding errors that a framework may have.
+
+    plain(arguments, options)           attention: {"out": ..., "dq": ..., "dk": ..., "dv": ...}
+    plain_model(arguments, options)     a gpt: {"logits": ..., "dE": ..., ...}
+
+Arguments and options as in `conventions`. Nothing here is clever: every row goes through every layer.
+"""
+import functools
+import math
+
+import numpy as np
+
+from minitf.model import layer_of, mlp_block, named, normed
+from minitf.ops import embed, linear, sum_to
+from minitf.trust.frameworks.conventions import boolean, explicit
+
+NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
+
+
+def plain(arguments, options, fused=False):
+    """out, dq, dk, dv as textbooks have them, in the dtype of q: the rounding errors that any formula may have.
+
+    fused: as of kernels that keep no weights. The backward pass makes the scores again, in another order of rounding,
+    and takes the mean of dA from out: where large scores are in a close race, digits are lost.
+    """
+    q, k, v, dout = arguments.values()
+    shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
+    K, V = (x if shared == 1 else np.repeat(x, shared, axis=-3) for x in (k, v))
+    scale = 1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]
+    mask, cap = explicit(arguments, options), options["softcap"]
+
+    def weights(S, lse=None):
+        S = S if cap is None else cap * np.tanh(S / cap)
+        slope = 1 if cap is None else 1 - (S / cap) ** 2
+        S = S if mask is None else np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
+        if lse is None:
+            top = np.maximum(S.max(axis=-1, keepdims=True, initial=-np.inf), -3e38)
+            total = np.exp(S - top).sum(axis=-1, keepdims=True)
+            lse = top + np.log(total, where=total > 0, out=np.zeros_like(total))
+            return np.exp(S - top) / np.where(total > 0, total, 1), slope, lse
+        return np.exp(S - lse), slope, lse
+
+    with np.errstate(invalid="ignore"):
+        A, slope, lse = weights(scale * (q @ K.swapaxes(-1, -2)))
+        out, dA = A @ V, dout @ V.swapaxes(-1, -2)
+        mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
+        A, slope, _ = weights((scale * q) @ K.swapaxes(-1, -2), lse) if fused else (A, slope, lse)
+        dS = A * (dA - mean) * slope
+        dq, dk, dv = scale * (dS @ K), scale * (dS.swapaxes(-1, -2) @ q), A.swapaxes(-1, -2) @ dout
+    if shared > 1:
+        dk, dv = (x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3) for x in (dk, dv))
+    return {"out": out} | {f"d{name}": sum_to(g, arguments[name].shape) for name, g in zip("qkv", (dq, dk, dv))}
+
+
+def plain_model(arguments, options, fused=False):
+    """Logits of a gpt and the gradients of all parameters, q, k, v with their biases before attention; fused as above."""
+    heads = functools.partial(plain_heads, fused=fused)
+    model, p, dlogits = options["model"], arguments, arguments["dlogits"]
+    tokens, back_E = embed(options["X"], p["E"])
+    g = np.concatenate([np.broadcast_to(p["x_cls"], (len(tokens), 1, model.d)), tokens + p["P"]], axis=1)
+    backs = []
+    for l in range(model.L):
+        for part in (heads, mlp_block) if model.d_ff else (heads,):
+            g, back = part(layer_of(p, l, model), g, model)
+            backs.append((l, back))
+    n, back = normed(p, g, model, "")
+    logits = n[:, 0] @ p["w"] + p["c"]
+    dn = np.zeros_like(n)
+    dn[:, 0] = dlogits[:, None] * p["w"]
+    dg, grads = back(dn)
+    for l, back in reversed(backs):
+        dg, some = back(dg)
+        grads |= named(some, l, model)
+    dtokens = dg[:, 1:]
+    grads |= {"E": back_E(dtokens), "P": dtokens.sum(axis=0), "x_cls": dg[:, 0].sum(axis=0),
+              "w": dlogits @ n[:, 0], "c": dlogits.sum()}
+    return {"logits": logits} | {f"d{name}": grad for name, grad in grads.items()}
+
+
+def plain_heads(p, g, model, fused):
+    """The attention of a block, [g +] [head_1 .. head_H] W_C + b_C. pullback(dy) -> dg and a dict."""
+    m, rows, d = g.shape
+    n, back_n = normed(p, g, model, "_1")
+
+    def split(x):
+        return x.reshape(m, rows, model.H, model.d_v).swapaxes(1, 2)
+
+    def join(x):
+        return x.swapaxes(1, 2).reshape(m, rows, d)
+
+    W = [p[name].transpose(1, 0, 2).reshape(d, d) for name in ("W_Q", "W_K", "W_V")]
+    b = [p["b_Q"].reshape(d), np.zeros(d, g.dtype), p["b_V"].reshape(d)]
+    (q, back_q), (k, back_k), (v, back_v) = (linear(n, *one) for one in zip(W, b))
+    qkv = {name: split(x) for name, x in zip("qkv", (q, k, v))}
+    out = plain(qkv | {"dout": split(np.zeros_like(v))}, NO_OPTIONS)["out"]
+    o, back_o = linear(join(out), p["W_C"], p["b_C"])
+
+    def pullback(dy):
+        dout, dW_C, db_C = back_o(dy)
+        grads, dn = {"W_C": dW_C, "b_C": db_C}, 0
+        dqkv = plain(qkv | {"dout": split(dout)}, NO_OPTIONS, fused)
+        for name, back in ("Q", back_q), ("K", back_k), ("V", back_v):
+            some, dW, db = back(join(dqkv[f"d{name.lower()}"]))
+            dn = dn + some
+            grads |= {f"W_{name}": dW.reshape(d, model.H, -1).transpose(1, 0, 2)}
+            grads |= {} if name == "K" else {f"b_{name}": db.reshape(model.H, -1)}
+        dg, more = back_n(dn)
+        return (dg + dy if model.residual else dg), grads | more
+
+    return (g + o if model.residual else o), pullback
