@@ -4,6 +4,7 @@ Every name loads the room it lives in at its first use (PEP 562), so that `impor
 command line can choose its threads before NumPy is there.
 """
 import importlib
+from importlib import resources
 
 ROOMS = {
     "ops": """add attention attention_blocked attention_weights cap embed gelu identity layer_norm linear
@@ -19,7 +20,7 @@ ROOMS = {
 HOME = {name: f"minitf.{room}" for room, names in ROOMS.items() for name in names.split()}
 MODULES = {*ROOMS, "bounds", "lab", "optim"}
 
-__all__ = sorted([*HOME, "__version__"])
+__all__ = sorted([*HOME, "__bibtex__", "__version__"])
 
 
 def __getattr__(name):
@@ -27,6 +28,8 @@ def __getattr__(name):
         return importlib.import_module(f"minitf.{name}")
     if name == "__version__":
         return importlib.import_module("minitf.files").VERSION
+    if name == "__bibtex__":
+        return resources.files("minitf").joinpath("cite.bib").read_text(encoding="utf-8")
     if name not in HOME:
         raise AttributeError(f"module 'minitf' has no attribute {name!r}")
     return getattr(importlib.import_module(HOME[name]), name)
