@@ -1,0 +1,65 @@
+"""The types of the public names: true to the code, and strict enough to refuse a misspelt option."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+import minitf
+from helpers import ROOT
+
+pytest.importorskip("mypy")
+GOOD = '''
+import numpy as np
+from minitf import Ball, ModelConfig, attention, fit, sample_task
+
+q = np.zeros((4, 8))
+out, pullback = attention(q, q, q, causal="top-left")
+dq, dk, dv = pullback(out)
+p = Ball("l21", 1.0).project(q)
+task = sample_task(np.random.default_rng(0), "and", 8, 2)
+X, y = task.sample(np.random.default_rng(1), 50)
+support: tuple[int, ...] = fit(X, y, ModelConfig.paper(8, 2)).support(2)
+'''
+
+
+def python(*words, **options):
+    env = {**os.environ, "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=env, **options)
+
+
+def judged(tmp_path, text):
+    """What mypy --strict says of a user's file."""
+    (tmp_path / "user.py").write_text(text)
+    done = python("-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "user.py", cwd=tmp_path)
+    return done.returncode, done.stdout
+
+
+def test_a_users_file_is_accepted(tmp_path):
+    code, said = judged(tmp_path, GOOD)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("right, wrong", [('causal="top-left"', 'causal="topleft"'), ('Ball("l21", 1.0)', 'Ball("l3", 1.0)'),
+                                          ('"and", 8, 2', '"nand", 8, 2'), ("support(2)", "suport(2)")])
+def test_a_misspelt_option_is_refused(tmp_path, right, wrong):
+    code, said = judged(tmp_path, GOOD.replace(right, wrong))
+    assert code == 1 and "user.py:" in said, said
+
+
+def test_the_stub_is_what_the_code_has_and_annotations_do_not_lie(tmp_path):
+    """stubtest reads every module; of those without a stub it can tell a default that its annotation forbids."""
+    done = python("-m", "mypy.stubtest", "minitf", "--ignore-missing-stub", "--concise", "--mypy-config-file",
+                  str(ROOT / "pyproject.toml"), cwd=tmp_path)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("minitf.")]
+    assert lines or done.returncode == 0, done.stdout + done.stderr
+    wrong = [line for line in lines if line.split(" ")[0].split(".")[1] in minitf.__all__]
+    lies = [line for line in lines if "incompatible with stub parameter type" in line]
+    assert not wrong + lies, "\n".join(wrong + lies)
+
+
+def test_every_public_name_has_its_types():
+    stub = (ROOT / "minitf" / "__init__.pyi").read_text(encoding="utf-8")
+    missing = [name for name in minitf.__all__ if f"def {name}(" not in stub and f"class {name}" not in stub
+               and f"{name}: " not in stub]
+    assert not missing
