@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import oracles
+from op_cases import CASES
 from minitf.ops.attention import attention, attention_weights
-from minitf.trust import oracles
-from minitf.trust.cases import CASES
 from minitf.trust.verify import check_pullback
 
 

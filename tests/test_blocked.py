@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from op_cases import CASES
 from minitf.ops import blocked
 from minitf.ops.attention import attention
 from minitf.ops.blocked import attention_blocked
-from minitf.trust.cases import CASES
 from minitf.trust.verify import saved
 
 CORNERS = [False, "top-left", "bottom-right"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import oracles
 from minitf.fast.forward import attention_of, forward, head_shares
 from minitf.model.config import ModelConfig
 from minitf.model.layers import readout
@@ -14,7 +15,6 @@ from minitf.model.parameters import constraints, init_params, shapes
 from minitf.fast.step import is_scalar, scalar_gradient
 from minitf.projections.balls import Ball
 from minitf.fast.step import mean_gradient
-from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 
 COMBINATIONS = list(itertools.product(("sum-pre", "sum-out", "concat"), ("identity", "relu", "gelu"), (0, 5)))

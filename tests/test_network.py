@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import oracles
 from minitf.model.tokens import fixed_parts
 from minitf.fast.forward import attention_of, blocks, forward, head_shares
 from minitf.model.config import ModelConfig
@@ -20,7 +21,6 @@ from minitf.learn.result import load, logits_of
 from minitf.fast.step import mean_gradient
 from minitf.learn.fit import fit
 from minitf.learn.loop import TrainConfig
-from minitf.trust import oracles
 from minitf.trust.verify import check_pullback
 
 GPT = ModelConfig.gpt(5, H=2, d=8, d_ff=6)

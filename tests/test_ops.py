@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import oracles
+from op_cases import CASES
 from minitf.ops.kernels import softmax_pullback
 from minitf.ops.primitives import (cap, embed, gelu, layer_norm, linear, relu, sigmoid, softmax,
                                    unit_ball)
-from minitf.trust import oracles
-from minitf.trust.cases import CASES
 from minitf.trust.verify import check_pullback
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

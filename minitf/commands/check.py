@@ -89,12 +89,12 @@ def watch(label):
 
 def check_gradients(seed):
     """The report of `check gradients`."""
-    return {"cases": list(importlib.import_module("minitf.trust.cases").check_cases(seed))}
+    return {"cases": list(importlib.import_module("minitf.trust.reference").check_gradients(seed))}
 
 
 def check_golden(seed):
     """The report of `check golden`."""
-    return {"cases": list(importlib.import_module("minitf.trust.golden").check_golden())}
+    return {"cases": list(importlib.import_module("minitf.trust.reference").check_golden())}
 
 
 def check_peers(framework):

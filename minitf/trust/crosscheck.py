@@ -16,8 +16,7 @@ import numpy as np
 
 from minitf.model import ModelConfig
 from minitf.trust.frameworks.adapters import PEERS
-from minitf.trust.frameworks.conventions import (attention_values, largest_score, model_values,
-                                                 OPTIONS, zeros)
+from minitf.trust.frameworks.conventions import OPTIONS, attention_values, largest_score, model_values, zeros
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import agreement, load_golden

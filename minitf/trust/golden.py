@@ -16,13 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import require
-from minitf.fast import attention_of, cls_head, forward, mean_bit
-from minitf.model import constraints, ModelConfig
-from minitf.ops import (add, attention, attention_weights, cap, embed, gelu, identity, layer_norm,
-                        linear, logistic, relu, softmax, unit_ball)
-from minitf.optim import gradient_step, project_params
-from minitf.projections import Ball, Intersection, l2, Simplex
-from minitf.trust.verify import saved
+from minitf.projections import l2
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -140,12 +134,6 @@ def agreement(reference, found, *, tol, err_plain=None, exact_zeros=False, dtype
     return error / size if size else math.inf if error else 0.0, error <= allowed and bool(zeros)
 
 
-def check_golden(folder=None):
-    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an error before any."""
-    for case in load_golden(folder):
-        yield judge(case, computed(case))
-
-
 def judge(case, found):
     """Hold found {name: array} against a case: a record of the worst array."""
     results = []
@@ -155,72 +143,3 @@ def judge(case, found):
     agrees, error, worst = min(results)
     return {"case": case.name, "family": case.family, "operator": case.op, "agrees": agrees, "worst": worst,
             "error": -error, "tol": case.tol, "ratio": -error / case.tol}
-
-
-def computed(case):
-    """Compute outputs, saved arrays and gradients of a case with minitf: {name: array}."""
-    a, options = case.arguments, case.options
-    if case.op in SETS:
-        return {"p": SETS[case.op](**options).project(a["x"])}
-    if case.op == "projected_gradient":
-        return trace(a, **options)
-    if case.op == "forward":
-        return model_values(case)
-    mask = {"mask": a["mask"]} if "mask" in a else {}
-    y, pullback = OPERATORS[case.op](*(x for name, x in a.items() if name != "mask"), **mask, **options)
-    grads = pullback(*case.cotangents.values())
-    values = saved(pullback) | dict(zip(case.gradients, grads if isinstance(grads, tuple) else (grads,)))
-    if case.op == "attention":
-        values["A"], values["lse"] = attention_weights(a["q"], a["k"], **mask, **options)
-    if case.op == "cls_head":
-        values["A"], values["lse"] = cls_weights(**a)
-    return values | dict.fromkeys(case.outputs, y)
-
-
-def cls_weights(s, v, s_cls, v_cls, X):
-    """Weights (m, H, T+1) and log-sum-exp (m, H) of cls_head: those of a query 1 whose keys are the scores."""
-    S = s[:, X, np.arange(X.shape[1])].swapaxes(0, 1)
-    S = np.concatenate([np.broadcast_to(s_cls[:, None], S.shape[:2] + (1,)), S], axis=-1)
-    A, lse = attention_weights(np.ones((*S.shape[:2], 1, 1)), S[..., None], scale=1.0)
-    return A[:, :, 0], lse[:, :, 0]
-
-
-def model_values(case):
-    """Logits, gradients and attention of a model; a query z of its own attends through its W_QK."""
-    model, a = ModelConfig(**case.options), case.arguments
-    params = {name: x for name, x in a.items() if name not in ("X", "z")}
-    X, z = a["X"], a.get("z")
-    logits, pullback = forward(params, X, model, z=z)
-    values = {"logits": logits} | {f"d{name}": g for name, g in pullback(case.cotangents["dlogits"]).items()}
-    if z is None:
-        return values | {"A": np.stack([attention_of(params, X[i:i + 1], model) for i in range(len(X))])}
-    query = np.broadcast_to(z, (len(X), model.d))[:, None, None] @ params["W_QK"].swapaxes(1, 2)
-    A, _ = attention_weights(query, np.broadcast_to(X[:, None], query.shape[:2] + X.shape[1:]), scale=1.0)
-    return values | {"A": A[:, :, 0]}
-
-
-def trace(a, model, lr, steps):
-    """Losses, iterates and gradients of projected gradient descent: x <- P(x - lr grad)."""
-    config, X, y = ModelConfig(**model), a["X"], a["y"]
-    params, seen = {name: x for name, x in a.items() if name not in ("X", "y")}, {"loss": []}
-    for step in range(steps + 1):
-        logits, pullback = forward(params, X, config)
-        loss, back = logistic(logits, y)
-        grads = pullback(back(np.full(len(y), 1 / len(y))))
-        seen["loss"].append(loss.mean())
-        for name, x in params.items():
-            seen.setdefault(f"{name}_path", []).append(x)
-            seen.setdefault(f"d{name}_path", []).extend([grads[name]] if step < steps else [])
-        moved = {name: gradient_step(x, grads[name], lr=lr)[0] for name, x in params.items()}
-        params = project_params(moved, constraints(config))
-    return {name: np.stack(xs) for name, xs in seen.items()}
-
-
-def intersection(sets):
-    """The Intersection of sets given by their options."""
-    return Intersection([(Ball if "kind" in one else Simplex)(**one) for one in sets])
-
-
-OPERATORS = {op.__name__: op for op in (add, attention, cap, cls_head, embed, gelu, identity, layer_norm, linear,
-                                        logistic, mean_bit, relu, softmax, unit_ball)}
-SETS = {"Ball": Ball, "Simplex": Simplex, "Intersection": intersection}

@@ -22,8 +22,8 @@ from minitf.files import write_whole
 from minitf.trust.exact import attention_cases as golden_attention
 from minitf.trust.exact import cases as golden_cases
 from minitf.trust.exact.models import OPS
-from minitf.trust.exact.tape import lift, nearest, pull, rounded, Var
-from minitf.trust.golden import FORMAT, Golden, GROUPS, load_golden, MANIFEST, read_manifest
+from minitf.trust.exact.tape import Var, lift, nearest, pull, rounded
+from minitf.trust.golden import FORMAT, GROUPS, MANIFEST, Golden, load_golden, read_manifest
 
 CASES = golden_cases.CASES + golden_attention.CASES
 UNDIFFERENTIATED = ("Ball", "Simplex", "Intersection", "projected_gradient")

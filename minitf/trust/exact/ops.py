@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.trust.exact import sets as exact_sets
-from minitf.trust.exact.tape import exp, join, lift, log, number, pull, sqrt, tanh, Var
+from minitf.trust.exact.tape import Var, exp, join, lift, log, number, pull, sqrt, tanh
 
 
 class Twin(NamedTuple):

@@ -14,10 +14,25 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from minitf.ops import sum_to
-from minitf.trust.frameworks.conventions import (attention_values, averaging, boolean, CAUSAL,
-                                                 EMPTY, ENDED, explicit, FUSED, hidden_before_scale,
-                                                 LEAK, leaking, MEAN, model_values, nothing_left,
-                                                 padding, scores_shape, SINGLE)
+from minitf.trust.frameworks.conventions import (
+    CAUSAL,
+    EMPTY,
+    ENDED,
+    FUSED,
+    LEAK,
+    MEAN,
+    SINGLE,
+    attention_values,
+    averaging,
+    boolean,
+    explicit,
+    hidden_before_scale,
+    leaking,
+    model_values,
+    nothing_left,
+    padding,
+    scores_shape,
+)
 from minitf.trust.frameworks.textbook import plain, plain_model
 
 

@@ -7,7 +7,7 @@ Every option of `conventions.OPTIONS` that matters is met by a fifth of the case
 """
 import numpy as np
 
-from minitf.model import init_params, ModelConfig
+from minitf.model import ModelConfig, init_params
 from minitf.trust.frameworks.conventions import allowed_pairs, attention_values, boolean
 
 LONG = 520, 640         # keys; a kernel that goes through blocks of 512 begins a second one

@@ -12,17 +12,29 @@ import pytest
 
 from minitf import cli
 from minitf.trust import crosscheck
+from minitf.trust.crosscheck import AGREES, DISAGREES, FAMILIES, UNASKED, ask, cast, questions, table, verdicts
 from minitf.trust.frameworks import adapters as peers
-from minitf.trust.frameworks.conventions import (allowed_pairs, attention_values, averaging, CAUSAL,
-                                                 EMPTY, FUSED, largest_score, LEAK, leaking, MEAN,
-                                                 MEANING, model_values, nothing_left, OPTIONS,
-                                                 SINGLE)
-from minitf.trust.crosscheck import (AGREES, ask, cast, DISAGREES, FAMILIES, questions, table,
-                                     UNASKED, verdicts)
+from minitf.trust.frameworks.adapters import PEERS, Peer
+from minitf.trust.frameworks.conventions import (
+    CAUSAL,
+    EMPTY,
+    FUSED,
+    LEAK,
+    MEAN,
+    MEANING,
+    OPTIONS,
+    SINGLE,
+    allowed_pairs,
+    attention_values,
+    averaging,
+    largest_score,
+    leaking,
+    model_values,
+    nothing_left,
+)
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
-from minitf.trust.golden import load_golden
-from minitf.trust.frameworks.adapters import Peer, PEERS
 from minitf.trust.frameworks.textbook import plain, plain_model
+from minitf.trust.golden import load_golden
 
 GOLDEN_ONLY = {"no keys"}
 ASKED = [q for q in questions(seed=1, count=60) if q.kind == "attention"]
@@ -313,7 +325,7 @@ def run(capsys, *words):
 @pytest.fixture
 def small(monkeypatch):
     """check torch and check jax with peers in NumPy, few questions, and modules that stand for the frameworks."""
-    monkeypatch.setattr("minitf.commands.progress.PATIENCE", math.inf)
+    monkeypatch.setattr("minitf.commands.check.PATIENCE", math.inf)
     versions = {name: type(importlib)(name) for name in PEERS}
     for name, module in versions.items():
         module.__version__ = "1.2.3"
@@ -371,6 +383,6 @@ def test_all_runs_what_is_installed_and_says_what_is_not(small, monkeypatch, cap
 
 
 def test_progress_is_shown_on_stderr_when_it_takes_long(small, monkeypatch, capsys):
-    monkeypatch.setattr("minitf.commands.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("minitf.commands.check.PATIENCE", 0.0)
     code, out, err = run(capsys, "torch")
     assert code == 0 and "asking torch" in err and "asking" not in out

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from minitf import attention_blocked, cli
-from minitf.trust import golden
-from minitf.trust.golden import (agreement, check_golden, computed, golden_folder, GROUPS, judge,
-                                 load_golden)
+from minitf.trust import golden, reference
+from minitf.trust.golden import GROUPS, agreement, golden_folder, judge, load_golden
+from minitf.trust.reference import check_golden, computed
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "golden"
 CASES = {case.name: case for case in load_golden(FOLDER)}
 ATTENTION = [case for case in CASES.values() if case.op == "attention"]
@@ -37,7 +37,7 @@ def test_the_collection_is_as_large_as_promised_and_no_larger():
                  "projected_gradient"}
     assert {case.op for case in CASES.values()} == operators
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert f"{len(CASES)} cases" in text and f"{len(CASES)} cases" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(CASES)} cases" in text and f"{len(CASES)} cases" in README
     assert all(f"`{name}`" in text for name in operators | {key for entry in MANIFEST["cases"] for key in entry})
     assert {path.stem for path in FOLDER.glob("*.npz")} == set(CASES)
 
@@ -277,140 +277,25 @@ def test_check_golden_prints_a_table_or_json_and_fails_on_a_disagreement(capsys,
     assert code == 0 and out.endswith(f"{len(CASES)} of {len(CASES)} cases agree with their golden values\n")
     assert re.search(r"^causal +20 +\d", out, re.M) and "DISAGREES" not in out
     few = [CASES[name] for name in ("add", "mask-empty", "project-l1", "project-l2")]
-    monkeypatch.setattr(golden, "load_golden", lambda folder: few)
+    monkeypatch.setattr(reference, "load_golden", lambda folder: few)
     code, out = run("--json")
     record = json.loads(out)
     assert code == 0 and record["failed"] == [] and len(record["cases"]) == 4
-    monkeypatch.setattr(golden, "computed", lambda case: computed(case) | ({"p": None} if case.op == "Ball" else {}))
+    monkeypatch.setattr(reference, "computed", lambda case: computed(case) | ({"p": None} if case.op == "Ball" else {}))
     code, out = run()
     assert code == 1 and re.search(r"^projections +2 +inf  DISAGREES$", out, re.M)
     assert re.search(r"^project-l1: p is off by inf, tolerance 1e-12$", out, re.M)
     assert json.loads(run("--json")[1])["failed"] == ["project-l1", "project-l2"]
     almost = few[1].outputs["out"] + 1e-30
-    monkeypatch.setattr(golden, "computed", lambda case: computed(case) | (
+    monkeypatch.setattr(reference, "computed", lambda case: computed(case) | (
         {"out": almost} if case.name == "mask-empty" else {}))
     code, out = run()
     assert code == 1 and re.search(r"^mask-empty: out is not exactly zero where it must be$", out, re.M)
 
 
-# the same again
-
-SAMPLE = ["linear", "embed", "softmax-inf", "layer_norm-no-eps", "logistic-large", "cls_head-far", "attention",
-          "mask-added-empty", "mask-no-keys", "causal-softcap", "race-causal", "tf-head",
-          "mlp-layers", "project-linf1", "project-nuclear-ties", "project-simplex-rows"]
-
-
-def regenerate():
-    pytest.importorskip("mpmath")
-    from minitf.trust import regenerate
-    return regenerate
-
-
-def test_values_come_out_the_same_again():
-    assert [found for found in regenerate().differences(FOLDER, SAMPLE) if found[1]] == []
-
-
-@pytest.mark.slow
-def test_all_values_come_out_the_same_again():
-    found = list(regenerate().differences(FOLDER))
-    assert [name for name, _ in found] == list(CASES) and [entry for entry in found if entry[1]] == []
-
-
-def test_another_bit_is_found_and_named(tmp_path):
-    """One bit of one gradient, one tolerance: published afresh, so that only the computation can tell."""
-    make, names = regenerate(), ["add", "relu"]
-    list(make.write_golden(tmp_path, [case for case in make.CASES if case.name in names]))
-    assert [found for found in make.differences(tmp_path) if found[1]] == []
-    assert (tmp_path / "relu.npz").read_bytes() == (FOLDER / "relu.npz").read_bytes()
-    case, = load_golden(tmp_path, ["relu"])
-    dx = case.gradients["dx"].copy()
-    dx[1, 1, 1] = np.nextafter(dx[1, 1, 1], 9)
-    content = make.archive(case._replace(gradients={"dx": dx}))
-    (tmp_path / "relu.npz").write_bytes(content)
-
-    def change(manifest):
-        manifest["cases"][0]["tol"] = 2e-12
-        manifest["cases"][1]["sha256"] = hashlib.sha256(content).hexdigest()
-
-    edit_manifest(tmp_path, change, publish=True)
-    assert dict(make.differences(tmp_path)) == {"add": ["tol"], "relu": ["dx"]}
-
-
-@pytest.mark.parametrize("damage", ["flip", "tol", "delete"])
-def test_the_developer_command_names_a_damaged_file(copy, damage, capsys):
-    make, (name, spoil) = regenerate(), DAMAGE[damage]
-    spoil(copy / name)
-    for command in ("check", "write"):
-        with pytest.raises(SystemExit) as end:
-            make.commands.main([command, str(copy)])
-        out, err = capsys.readouterr()
-        assert (end.value.code, out) == (2, "") and err.count("\n") == 1 and name in err
-    with pytest.raises(SystemExit) as end:
-        make.commands.main(["check", str(FOLDER), "add", "relu"])
-    assert end.value.code == 0 and capsys.readouterr().out == "2 of 2 cases are the same, bit for bit\n"
-
-
-def test_arguments_are_never_drawn_again(tmp_path):
-    make = regenerate()
-    cases = [case for case in make.CASES if case.name in ("add", "relu")]
-    list(make.write_golden(tmp_path, cases[:1]))
-    list(make.write_golden(tmp_path, [cases[0]._replace(make=lambda rng: pytest.fail("drawn again")), cases[1]]))
-    assert [case.name for case in load_golden(tmp_path)] == ["add", "relu"]
-    assert (tmp_path / "add.npz").read_bytes() == (FOLDER / "add.npz").read_bytes()
-
-
-# the twin that computes them: its derivatives are those of its own forward, its rounding is correct
-
-@pytest.mark.parametrize("name", ["gelu", "cap", "logistic", "layer_norm", "cls_head", "grouped-everything",
-                                  "tf-scalar-norm", "gpt", "network-heads"])
-def test_derivatives_of_the_twin_against_differences_in_200_digits(name):
-    make, case = regenerate(), CASES[name]
-    import mpmath
-
-    from minitf.trust.exact.tape import lift, Var
-    from minitf.trust.exact.models import OPS
-    rng = np.random.default_rng(5)
-    direction = {key[1:]: rng.standard_normal(g.shape) for key, g in case.gradients.items()}
-    with mpmath.workdps(200):
-        step, slopes = mpmath.mpf(10) ** -60, []
-        for sign in 1, -1:
-            a = {key: Var(lift(x) + sign * step * lift(direction[key])) if key in direction else x
-                 for key, x in case.arguments.items()}
-            y, = OPS[case.op](a, **case.options).outputs.values()
-            dy, = case.cotangents.values()
-            slopes.append((y.value * lift(dy)).sum() * sign)
-        groups, _ = make.exact_groups(case.op, case.options, case.arguments, case.cotangents)
-        found = sum(np.sum(g * lift(direction[key[1:]])) for key, g in groups["gradients"].items())
-        assert abs(sum(slopes) / (2 * step) - found) < 1e-90 * abs(found)
-
-
-def test_rounding_is_to_the_nearest_even_also_below_the_normal_range():
-    pytest.importorskip("mpmath")
-    from mpmath import mpf, workdps
-
-    from minitf.trust.exact.tape import nearest
-    tiny, one = 2.0**-1074, mpf(1)
-    with workdps(400):
-        exact = [one + mpf(2) ** -53, one + mpf(2) ** -53 + mpf(2) ** -900, one + 3 * mpf(2) ** -53, mpf(2) ** -1075,
-                 mpf(2) ** -1075 + mpf(2) ** -1300, 3 * mpf(2) ** -1075, -mpf(2) ** -1076, mpf("-inf"), mpf(2) ** 1000]
-        found = nearest(np.array(exact, object)).tolist()
-    assert found == [1.0, 1 + 2.0**-52, 1 + 2.0**-51, 0.0, tiny, 2 * tiny, 0.0, -math.inf, 2.0**1000]
-    assert math.copysign(1, found[6]) == 1
-
-
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.op == "Ball"])
-def test_stored_projections_are_optimal(name):
-    """<x - p, u - p> <= 0 for every u of the ball: the certificate of `Ball`, up to the rounding of p."""
-    case = CASES[name]
-    ball, x, p = golden.Ball(**case.options), case.arguments["x"], case.outputs["p"]
-    assert ball.contains(p).all() and np.all(ball.gap(x, p) <= 1e-14 * np.linalg.norm(x) ** 2)
-    assert "inside" not in name or np.array_equal(x, p)
-    assert "inside" in name or not np.allclose(x, p)
-
-
 # the script of the README
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "minitf" / "trust" / "README.md").read_text(encoding="utf-8")
 SCRIPT, = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.S) if "manifest.json" in code]
 
 

@@ -1,4 +1,4 @@
-"""Every public op with arguments to try it on: one table, for the tests and for checks on the user's machine.
+"""Every public op with arguments to draw for it in any dtype, and its scalar-loop twin.
 
     for case in CASES:
         op, args = case.draw(rng)
@@ -6,19 +6,30 @@
         op(*args)[0] is close to case.oracle(*args, **case.options)          values
 """
 import functools
-import math
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
 import numpy as np
+import oracles
 
-from minitf.checks import generator, integer
+from minitf.checks import generator
 from minitf.fast import cls_head, mean_bit
-from minitf.ops import (add, attention, attention_blocked, cap, embed, gelu, identity, layer_norm,
-                        linear, logistic, relu, softmax, unit_ball)
-from minitf.trust import oracles
+from minitf.ops import (
+    add,
+    attention,
+    attention_blocked,
+    cap,
+    embed,
+    gelu,
+    identity,
+    layer_norm,
+    linear,
+    logistic,
+    relu,
+    softmax,
+    unit_ball,
+)
 from minitf.trust.exact.cases import off_sphere, off_zero
-from minitf.trust.verify import check_pullback
 
 
 @dataclass(frozen=True)
@@ -101,17 +112,3 @@ CASES += [replace(case, name=case.name.replace("attention", "attention_blocked")
                   oracle=lambda *args, block, **kw: oracles.attention(*args, **kw)[0],
                    options=case.options | {"block": 2})
           for case in CASES if case.op is attention]
-
-
-def check_cases(seed=0):
-    """Yield a dict for every case: its name, whether the derivatives passed, the worst error, method, reason."""
-    rng = np.random.default_rng(integer("seed", seed, 0))
-    for case in CASES:
-        op, args = case.draw(rng)
-        try:
-            found = check_pullback(op, args, rng, wrt=case.wrt)
-        except AssertionError as failure:
-            yield {"case": case.name, "agrees": False, "error": math.inf, "method": "", "why": str(failure)}
-        else:
-            worst = max(found, key=lambda record: record.error)
-            yield {"case": case.name, "agrees": True, "error": worst.error, "method": worst.method, "why": ""}

@@ -1,0 +1,172 @@
+"""What minitf itself makes of the golden cases: its answers, and its pullbacks against their own forward.
+
+    judge(case, computed(case))                         what `check golden` does with every case
+    for row in check_gradients(seed=0): ...             what `check gradients` does
+"""
+import math
+
+import numpy as np
+
+from minitf.checks import integer
+from minitf.fast import attention_of, cls_head, forward, mean_bit
+from minitf.model import ModelConfig, constraints
+from minitf.ops import (
+    add,
+    attention,
+    attention_weights,
+    cap,
+    embed,
+    gelu,
+    identity,
+    layer_norm,
+    linear,
+    logistic,
+    relu,
+    softmax,
+    unit_ball,
+)
+from minitf.optim import gradient_step, project_params
+from minitf.projections import Ball, Intersection, Simplex
+from minitf.trust.golden import judge, load_golden
+from minitf.trust.verify import check_pullback, saved
+
+OPERATORS = {op.__name__: op for op in (add, attention, cap, cls_head, embed, gelu, identity, linear,
+                                        layer_norm, logistic, mean_bit, relu, softmax, unit_ball)}
+SETS = {"Ball": Ball, "Simplex": Simplex,
+        "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
+                                                   for one in sets])}
+
+
+def model_op(arguments, options):
+    """forward of a model, as an op of all its arguments by name: parameters, X, and a query z."""
+    model = ModelConfig(**options)
+
+    def op(**given):
+        X, z = given.pop("X"), given.pop("z", None)
+        logits, pullback = forward(given, X, model, z=z)
+        return logits, lambda dlogits: {f"d{name}": g for name, g in pullback(dlogits).items()}
+
+    return op
+
+
+def named_op(case):
+    """An operator as an op of its arguments by name; its pullback returns {"dq": array, ...}."""
+    if case.op == "forward":
+        return model_op(case.arguments, case.options)
+
+    def op(**given):
+        y, pullback = OPERATORS[case.op](**given, **case.options)
+
+        def by_name(dy):
+            grads = pullback(dy)
+            return dict(zip(case.gradients, grads if isinstance(grads, tuple) else (grads,)))
+
+        by_name.saved = saved(pullback)
+        return y, by_name
+
+    return op
+
+
+def computed(case):
+    """Compute outputs, saved arrays and gradients of a case with minitf: {name: array}."""
+    a, options = case.arguments, case.options
+    if case.op in SETS:
+        return {"p": SETS[case.op](**options).project(a["x"])}
+    if case.op == "projected_gradient":
+        return trace(a, **options)
+    y, pullback = named_op(case)(**a)
+    values = getattr(pullback, "saved", {}) | pullback(*case.cotangents.values())
+    return values | weights(case) | dict.fromkeys(case.outputs, y)
+
+
+def weights(case):
+    """The attention of a case, "A" and "lse" where the case saves them."""
+    a, options = case.arguments, case.options
+    if case.op == "attention":
+        a = {name: x for name, x in a.items() if name != "v"}
+        A, lse = attention_weights(**a, **options)
+    elif case.op == "cls_head":
+        A, lse = cls_weights(**a)
+    elif case.op == "forward":
+        A, lse = model_weights(**a, model=ModelConfig(**options)), None
+    else:
+        return {}
+    return {"A": A, "lse": lse}
+
+
+def cls_weights(s, v, s_cls, v_cls, X):
+    """Weights (m, H, T+1) and log-sum-exp (m, H) of cls_head: a query 1 whose keys are the scores."""
+    S = s[:, X, np.arange(X.shape[1])].swapaxes(0, 1)
+    first = np.broadcast_to(s_cls[:, None], S.shape[:2] + (1,))
+    S = np.concatenate([first, S], axis=-1)
+    A, lse = attention_weights(np.ones((*S.shape[:2], 1, 1)), S[..., None], scale=1.0)
+    return A[:, :, 0], lse[:, :, 0]
+
+
+def model_weights(X, z=None, *, model, **params):
+    """The attention of every example's [CLS]; a query z of its own attends through its W_QK."""
+    if z is None:
+        return np.stack([attention_of(params, X[i:i + 1], model) for i in range(len(X))])
+    z = np.broadcast_to(z, (len(X), model.d))[:, None, None]
+    query = z @ params["W_QK"].swapaxes(1, 2)
+    rows = np.broadcast_to(X[:, None], query.shape[:2] + X.shape[1:])
+    return attention_weights(query, rows, scale=1.0)[0][:, :, 0]
+
+
+def trace(a, model, lr, steps):
+    """Losses, iterates and gradients of projected gradient descent: x <- P(x - lr grad)."""
+    config, X, y = ModelConfig(**model), a["X"], a["y"]
+    params, seen = {name: x for name, x in a.items() if name not in ("X", "y")}, {"loss": []}
+    for step in range(steps + 1):
+        logits, pullback = forward(params, X, config)
+        loss, back = logistic(logits, y)
+        grads = pullback(back(np.full(len(y), 1 / len(y))))
+        seen["loss"].append(loss.mean())
+        for name, x in params.items():
+            seen.setdefault(f"{name}_path", []).append(x)
+            seen.setdefault(f"d{name}_path", []).extend([grads[name]] if step < steps else [])
+        moved = {name: gradient_step(x, grads[name], lr=lr)[0] for name, x in params.items()}
+        params = project_params(moved, constraints(config))
+    return {name: np.stack(xs) for name, xs in seen.items()}
+
+
+def check_golden(folder=None):
+    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an error
+    before any."""
+    for case in load_golden(folder):
+        yield judge(case, computed(case))
+
+
+def check_gradients(seed=0):
+    """Check the pullback of every golden case that has one: yield a dict for each, its name, whether
+    the derivatives passed, the worst error, method, reason.
+
+    Directions are complex steps, so a kink or a close race of large scores beside the arguments is
+    not stepped over. A gradient that is zero by convention has no relative error: `check golden`
+    demands its zeros.
+    """
+    rng = np.random.default_rng(integer("seed", seed, 0))
+    for case in load_golden():
+        names = [name for name in case.arguments
+                 if f"d{name}" in case.gradients and case.gradients[f"d{name}"].any()]
+        if not names:
+            continue
+        row = {"case": case.name, "agrees": True, "error": 0.0, "method": "", "why": ""}
+        try:
+            found = check_pullback(restricted(case, names), [case.arguments[name] for name in names],
+                                   rng, method="complex", tol=10 * case.tol)
+            worst = max(found, key=lambda record: record.error)
+            yield row | {"error": worst.error, "method": worst.method}
+        except AssertionError as failure:
+            yield row | {"agrees": False, "error": math.inf, "why": str(failure)}
+
+
+def restricted(case, names):
+    """The op of a case as a function of some of its arguments, in order."""
+    op = named_op(case)
+
+    def some(*given):
+        y, pullback = op(**case.arguments | dict(zip(names, given)))
+        return y, lambda dy: tuple(pullback(dy)[f"d{name}"] for name in names)
+
+    return some
