@@ -33,16 +33,20 @@ def gradient_step(x, g, state=None, *, lr, momentum=0.0):
 def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
     """Adam step with decoupled weight decay.
 
-        n <- beta1 n + (1 - beta1) g          s <- beta2 s + (1 - beta2) g^2
-        x <- (1 - lr weight_decay) x - lr (n / (1 - beta1^i)) / (sqrt(s / (1 - beta2^i)) + eps)        i = 1, 2, ...
+        n <- beta1 n + (1 - beta1) g
+        s <- beta2 s + (1 - beta2) g^2
+        x <- (1 - lr weight_decay) x - lr (n / (1 - beta1^i)) / (sqrt(s / (1 - beta2^i)) + eps)
 
-    state = (i, n, s), None at the start. Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
+    at the steps i = 1, 2, ... The state is (i, n / (1 - beta1), s / (1 - beta2)), None at the start: the
+    factors of the decaying sums n and s are numbers, which join lr and eps.
+    Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
     """
     i, n, s = (0, 0.0, 0.0) if state is None else state
     i = i + 1
-    n = beta1 * n + (1 - beta1) * g
-    s = beta2 * s + (1 - beta2) * (g * g)
-    step = lr / (1 - beta1 ** i) * n / (np.sqrt(s / (1 - beta2 ** i)) + eps)
+    n = beta1 * n + g
+    s = beta2 * s + g * g
+    root = math.sqrt((1 - beta2) / (1 - beta2 ** i))
+    step = n / (np.sqrt(s) + eps / root) * (lr * (1 - beta1) / (1 - beta1 ** i) / root)
     return (1 - lr * weight_decay) * x - step, (i, n, s)
 
 
@@ -56,29 +60,6 @@ def repeated(step, **options):
         return x
 
     return advance
-
-
-def adam(*, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """repeated(adam_step, ...), faster: the moments are decaying sums in arrays that stay. x is new, g is read."""
-    i, n, s, work = 0, None, None, None
-
-    def step(x, g):
-        nonlocal i, n, s, work
-        if n is None:
-            n, s, work = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
-        i += 1
-        n *= beta1
-        n += g
-        s *= beta2
-        s += np.multiply(g, g, out=work)
-        unit = math.sqrt((1 - beta2) / (1 - beta2 ** i))                # sqrt(s) times this is adam_step's root
-        np.sqrt(s, out=work)
-        work += eps / unit
-        np.divide(n, work, out=work)
-        work *= lr * (1 - beta1) / (1 - beta1 ** i) / unit
-        return x - work if weight_decay == 0 else (1 - lr * weight_decay) * x - work
-
-    return step
 
 
 def project_params(params, constraints):

@@ -9,7 +9,7 @@ from minitf.fast import _on_vectors
 from minitf.learn.result import logits_of
 from minitf.model import init_params
 from minitf.ops import logistic
-from minitf.optim import adam, gradient_step, project_params, repeated
+from minitf.optim import adam_step, gradient_step, project_params, repeated
 
 FRESH = 4096            # rows on which the plain loop looks for doubts
 
@@ -99,7 +99,7 @@ def descend(X, y, params, model, rng, train, sets):
     m = len(X)
     decay = train.weight_decay if train.weight_decay is not None else 0.0 if sets else 0.1
     usual = 0.3 if model.is_paper else 1e-3 if model.block == "gpt" else 3e-3
-    step = adam(lr=train.lr or usual, weight_decay=decay)
+    step = repeated(adam_step, lr=train.lr or usual, weight_decay=decay)
     if train.method == "pgd":
         step = repeated(gradient_step, lr=train.lr or 0.1, momentum=0.9)
     dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set

@@ -1,8 +1,9 @@
-"""Projections of vectors and matrices as functions (M, r) -> P: each projects a vector of parts and puts it back.
+"""Projections as functions (M, r) -> P, all made from three of a vector: l1, linf and the sum of maxima.
 
-A norm of `minitf.norms` is a vector norm of parts: entries, lengths of rows or columns, singular values. Its projection
-is that of the vector of parts: take them, project them (`cap`, `lower`, `level`), put them back. The table PROJECTION
-is the whole list; `minitf.projections` makes sets of it.
+A norm of `norms` is a vector norm of parts: entries, lengths of rows or columns, singular values. Its
+projection is that of the vector of parts: take them, project them, put them back. So every table of this
+room (PROJECTION here, FURTHEST and DERIVATIVE beside it) is made by `of_kinds` from what it does to three
+vectors and how it takes the parts of a matrix. M (..., n, d); r a number, or an array (...), one a matrix.
 """
 import numpy as np
 
@@ -10,18 +11,49 @@ from minitf.projections.newton import threshold, water_level
 from minitf.projections.norms import l2
 
 
-# ---- vectors of parts: v (..., n) >= 0, every row on its own --------------------------------------------------------
+def of_kinds(entries, lengths, singular_values, onto_l1, onto_linf, onto_linf1):
+    """The table {kind: function of matrices} from what to do with vectors of parts."""
+    return {
+        "l1": whole(entries(onto_l1)),
+        "linf": whole(entries(onto_linf)),
+        "l2": whole(lengths(onto_linf)),
+        "l21": columns(lengths(onto_l1)),
+        "l21t": lengths(onto_l1),
+        "l2inf": columns(lengths(onto_linf)),
+        "l2inft": lengths(onto_linf),
+        "l1inf": columns(entries(onto_l1)),
+        "linf1": columns(entries(onto_linf1)),
+        "nuclear": singular_values(onto_l1),
+        "spectral": singular_values(onto_linf),
+    }
 
 
-def cap(v, r):
+def columns(rows):
+    """The same for columns in place of rows."""
+    return lambda M, r: rows(M.swapaxes(-1, -2), r).swapaxes(-1, -2)
+
+
+def whole(rows):
+    """The same for the matrix as one long row."""
+    def projection(M, r):
+        *stack, n, d = M.shape
+        return rows(M.reshape(*stack, 1, n * d), r).reshape(M.shape)
+    return projection
+
+
+# ---- vectors of parts: v (..., n) >= 0, every row on its own, r a number or (...) -----------------------
+
+
+def onto_linf(v, r):
     """Project onto the linf ball:  min ||p - v||^2  subject to  max p <= r.      p = min(v, r).      O(n)."""
-    return np.minimum(v, r)
+    return np.minimum(v, np.asarray(r)[..., None])
 
 
-def lower(v, r):
-    """Project onto the l1 ball:  min ||p - v||^2  subject to  sum p <= r.
+def onto_l1(v, r):
+    """Project onto the l1 ball:  min ||p - v||^2  subject to  sum p <= r.      O(n).
 
-    p = max(v - theta, 0); theta = 0 if sum v <= r, else the root of sum max(v - theta, 0) = r (see `threshold`). O(n).
+    p = max(v - theta, 0); theta = 0 if sum v <= r, else the root of  sum max(v - theta, 0) = r, which is
+    max_k (v_1 + .. + v_k - r) / k  for v sorted, largest first (found by `threshold`).
     Source: Held, Wolfe and Crowder 1974; Duchi, Shalev-Shwartz, Singer and Chandra 2008.
     """
     def solve(v, r):
@@ -31,13 +63,15 @@ def lower(v, r):
     return where(v.sum(axis=-1) > r, solve, v, r)
 
 
-def level(v, r):
+def onto_linf1(v, r):
     """Project onto the linf,1 ball:  min ||p - v||^2  subject to  sum_i max_j p_ij <= r.      v (..., rows, n).
 
-    p_ij = min(v_ij, mu_i): every row loses the same theta = sum_j (v_ij - mu_i)_+, a row that has less loses all.
-    With C_ik the sum of the k largest of row i:  mu_i = max(0, max_k (C_ik - theta) / k),  and theta solves sum mu = r.
-    O(n log n) a row to sort, then a few passes. Source: Quattoni, Carreras, Collins and Darrell 2009.
+    p_ij = min(v_ij, mu_i): every row loses the same theta = sum_j (v_ij - mu_i)_+, a row that has less loses
+    all. With C_ik the sum of the k largest of row i:  mu_i = max(0, max_k (C_ik - theta) / k),  and theta
+    solves  sum mu = r.  O(n log n) a row to sort, then a few passes.
+    Source: Quattoni, Carreras, Collins and Darrell 2009.
     """
+    r = r[..., 0]                                   # one a matrix, not one a row
     return where(v.max(axis=-1, initial=0).sum(axis=-1) > r, water_level, v, r)
 
 
@@ -49,23 +83,24 @@ def where(outside, solve, v, r):
     if count == outside.size:
         return solve(v, r)
     p = v.copy()
-    p[outside] = solve(v[outside], r)
+    p[outside] = solve(v[outside], np.broadcast_to(r, outside.shape)[outside])
     return p
 
 
-# ---- from parts to matrices: each of these makes a projection (M, r) -> P, M (..., n, d) ----------------------------
+# ---- from parts to matrices: each of these makes a projection (M, r) -> P -------------------------------
+
 
 def entries(onto):
     """Project the absolute values, row by row, and keep the signs:  P = sign(M) onto(|M|)."""
     def projection(M, r):
-        p = onto(np.abs(M, dtype=np.float64, order="C"), r)
+        p = onto(np.abs(M, dtype=np.float64, order="C"), np.asarray(r)[..., None])
         np.copysign(p, M, out=p)
-        return np.add(p, 0.0, out=p)                            # makes -0.0 an ordinary 0.0
+        return np.add(p, 0.0, out=p)                # makes -0.0 an ordinary 0.0
     return projection
 
 
 def lengths(onto):
-    """Project the vector of row lengths and keep the directions:  P_i = M_i p_i / ||M_i||_2,  p = onto(||M_1||_2, ...).
+    """Project the row lengths, keep the directions:  P_i = M_i p_i / ||M_i||,  p = onto(||M_1||, ...).
 
     Proof: ||M - P||_F^2 >= sum_i (||M_i|| - ||P_i||)^2, with equality if P_i is a non-negative multiple of M_i.
     """
@@ -77,41 +112,19 @@ def lengths(onto):
 
 
 def singular_values(onto):
-    """Project the singular values and keep the singular vectors:  P = U diag(onto(s)) V^T,  M = U diag(s) V^T.
+    """Project the singular values and keep the vectors:  P = U diag(onto(s)) V^T,  M = U diag(s) V^T.
 
-    Proof: von Neumann's trace inequality <M, P> <= sum_i s_i(M) s_i(P), with equality for shared singular vectors.
+    Where less is taken away than stays, P = M - U diag(s - p) V^T: the rounding of the decomposition, some
+    ten units in the last place of M, then shrinks with the distance, and points inside stay what they are.
+    Proof: von Neumann's trace inequality <M, P> <= sum_i s_i(M) s_i(P), with equality for shared vectors.
     """
     def projection(M, r):
         U, s, Vt = np.linalg.svd(M, full_matrices=False)
-        p = onto(s.astype(np.float64), r)
-        U *= p[..., None, :]
-        P = U @ Vt
-        inside = (p == s).all(axis=-1)
-        P[inside] = M[inside]
-        return P
+        s = s.astype(np.float64)
+        p = onto(s, r)
+        near = (s - p).max(axis=-1, keepdims=True, initial=0) <= p.max(axis=-1, keepdims=True, initial=0)
+        return near[..., None] * M + (U * np.where(near, p - s, p)[..., None, :]) @ Vt
     return projection
 
 
-def columns(projection):
-    """The same for columns in place of rows."""
-    return lambda M, r: projection(M.swapaxes(-1, -2), r).swapaxes(-1, -2)
-
-
-def whole(projection):
-    """The same for the matrix as one long row."""
-    return lambda M, r: projection(M.reshape(*M.shape[:-2], 1, M.shape[-2] * M.shape[-1]), r).reshape(M.shape)
-
-
-PROJECTION = {
-    "l1": whole(entries(lower)),
-    "linf": whole(entries(cap)),
-    "l2": whole(lengths(cap)),
-    "l21": columns(lengths(lower)),
-    "l21t": lengths(lower),
-    "l2inf": columns(lengths(cap)),
-    "l2inft": lengths(cap),
-    "l1inf": columns(entries(lower)),
-    "linf1": columns(entries(level)),
-    "nuclear": singular_values(lower),
-    "spectral": singular_values(cap),
-}
+PROJECTION = of_kinds(entries, lengths, singular_values, onto_l1, onto_linf, onto_linf1)

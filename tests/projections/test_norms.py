@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitf.projections.norms import DUAL, dual_norm, KINDS, norm
+from minitf.projections.norms import DUAL, KINDS, dual_norm, norm
 
 SHAPES = [(4, 3), (3, 4), (1, 5), (5, 1), (1, 1), (4, 4)]
 

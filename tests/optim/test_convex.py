@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
 
-from minitf.projections.norms import KINDS
 from minitf.optim import fixed_point_residual, projected_gradient
 from minitf.projections.balls import Ball, Simplex
 from minitf.projections.intersections import Intersection
+from minitf.projections.norms import KINDS
 
 SETS = [Ball(kind, 1.5) for kind in KINDS] + [Simplex(1.5), Intersection([Ball("l21", 1.5), Ball("spectral", 0.8)])]
 
