@@ -1,7 +1,6 @@
 """The command line: options in, a report or one JSON object out."""
 import click
 
-from minitf.commands import bench, bound, check, construct, explain, learn, plot, predict, sweep
 from minitf.commands import Commands
 from minitf.files import VERSION
 
@@ -21,8 +20,16 @@ def commands(context):
         click.echo(context.get_help())
 
 
-for command in (learn.learn, predict.predict, sweep.sweep, plot.plot, construct.construct, bound.bound,
-                explain.explain, check.check, bench.bench):
-    commands.add_command(command)
+commands.summaries = {
+    "bench": "Measure training steps and attention beside PyTorch and JAX.",
+    "bound": "Compare how many examples the bounds ask for.",
+    "check": "Check this installation, and other frameworks.",
+    "construct": "Write down weights that compute a sparse Boolean function.",
+    "explain": "Work one small head of attention by hand, forward and backward.",
+    "learn": "Learn a sparse Boolean function from examples.",
+    "plot": "Draw the runs of sweeps, and say how many samples they needed.",
+    "predict": "Apply a saved MODEL to new rows.",
+    "sweep": "Find how many examples learning takes at each context length.",
+}
 
 main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it

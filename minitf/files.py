@@ -1,16 +1,11 @@
-"""Parameters: a flat dict of named arrays, one vector for optimisers, one `.npz` file on disk.
+"""Files that appear whole or not at all: named arrays in one `.npz` file, strict JSON; the version.
 
-A model's parameters are `{"q": array, "W_V": array, ...}`; layer l of a network is "0/W_V", "1/W_V". Gradients have the
-same keys. Files hold arrays and JSON text, never pickles, and appear whole or not at all.
+Files hold arrays and JSON text, never pickles. NumPy is loaded when an array is written or read.
 """
 import json
 import math
 import os
 import tempfile
-
-import numpy as np
-
-from minitf.checks import require
 
 VERSION = "0.1.0"       # of the library
 FORMAT = 1              # of its model files
@@ -22,7 +17,7 @@ def check_writable(path):
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a directory")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileExistsError(f"{path}: not a regular file")        # a rename would put a file in place of /dev/null
+        raise FileExistsError(f"{path}: not a regular file")    # a rename would replace /dev/null
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path}: no such directory: {folder}")
     if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
@@ -30,10 +25,12 @@ def check_writable(path):
 
 
 def write_whole(path, write):
-    """Call write(file) on a temporary file beside path, then rename it: whole or not at all, also when killed."""
+    """Call write(file) on a temporary file beside path, then rename it: whole or not at all, also
+    when killed."""
     check_writable(path)
-    path = os.path.realpath(path)                                   # a link stays, its target is replaced
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".minitf-", suffix=".part")
+    path = os.path.realpath(path)               # a link stays, its target is replaced
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".minitf-",
+                                         suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -50,21 +47,27 @@ def write_whole(path, write):
 
 def save_arrays(path, arrays, **header):
     """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
-    header = {**header, "format": FORMAT, "version": VERSION}
-    write_whole(path, lambda file: np.savez(file, header=np.array(json.dumps(header, allow_nan=False)), **arrays))
+    import numpy as np
+
+    text = json.dumps({**header, "format": FORMAT, "version": VERSION}, allow_nan=False)
+    write_whole(path, lambda file: np.savez(file, header=np.array(text), **arrays))
 
 
 def load_arrays(path):
-    """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that names it."""
+    """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that
+    names it."""
+    import numpy as np
+
     with open(path, "rb") as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(str(arrays.pop("header")))
             found = header["format"]
-        except Exception:                       # of a dozen kinds: many parsers read foreign bytes here
+        except Exception:                       # of a dozen kinds: many parsers read the bytes
             raise ValueError(f"{path}: not a minitf model file, or damaged") from None
-    require(found == FORMAT, f"{path}: format version", str(FORMAT), found)
+    if found != FORMAT:
+        raise ValueError(f"{path}: format version: expected {FORMAT}, got {found!r}")
     return arrays, header
 
 

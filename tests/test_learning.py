@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minitf.lab.run import plan_task, streams
-from minitf.lab.stats import wilson
+from minitf.lab.holdout import wilson
 from minitf.model.config import ModelConfig
 from minitf.tasks.samples import sample_task
 from minitf.learn.fit import fit

@@ -4,10 +4,10 @@ import math
 import click
 
 from minitf.checks import require
-from minitf.commands.options import Sizes
+from minitf.commands.options import SIZES
 from minitf.commands.shell import bad_input, check_outputs, need
-from minitf.files import as_json, VERSION
-from minitf.theory import bound_table, MOST, NORMS, rademacher_table, rounded, TASKS
+from minitf.files import VERSION, as_json
+from minitf.theory import MOST, NORMS, TASKS, bound_table, rademacher_table, rounded
 
 
 class Budgets(click.ParamType):
@@ -35,7 +35,7 @@ Examples:
   minitf bound --task parity --k 2 --norms B_q=6 --plot bounds.png""")
 @click.option("--task", type=click.Choice(TASKS), default="and", show_default=True, help="Rule of the k bits.")
 @click.option("--k", type=int, default=3, show_default=True, help="Number of bits of the rule.")
-@click.option("--T", "T", type=Sizes(), default="16,64,256,1024,16384", show_default=True, help="Context lengths.")
+@click.option("--T", "T", type=SIZES, default="16,64,256,1024,16384", show_default=True, help="Context lengths.")
 @click.option("--eps", type=float, default=0.1, show_default=True, help="The error allowed.")
 @click.option("--delta", type=float, default=0.05, show_default=True,
               help="The probability that a bound may fail with.")

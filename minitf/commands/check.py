@@ -1,13 +1,11 @@
 """explain: a small head worked by hand. check: this installation, and other frameworks, against exact values."""
-import contextlib
 import importlib
-import sys
-import time
+from functools import partial
 
 import click
 
-from minitf.commands.progress import PATIENCE
-from minitf.commands.shell import bad_input, need
+from minitf.commands.progress import watched
+from minitf.commands.shell import bad_input, installed, need
 from minitf.files import as_json
 
 SHOWN = 10              # disagreements that a table lists
@@ -65,28 +63,6 @@ def counted(tally):
     return ", ".join(f"{name} {count}" for name, count in tally.items())
 
 
-@contextlib.contextmanager
-def watch(label):
-    """A function that hands on items, and shows a bar on stderr once they have taken PATIENCE seconds."""
-    start, bar = time.monotonic(), None
-
-    def watched(items):
-        nonlocal bar
-        for done, item in enumerate(items):
-            if bar is None and time.monotonic() - start > PATIENCE:
-                bar = click.progressbar(length=len(items), label=label, file=sys.stderr, show_pos=True)
-                bar.start -= PATIENCE
-            if bar is not None:
-                bar.update(done - bar.pos)
-            yield item
-
-    try:
-        yield watched
-    finally:
-        if bar is not None:
-            bar.render_finish()
-
-
 def check_gradients(seed):
     """The report of `check gradients`."""
     return {"cases": list(importlib.import_module("minitf.trust.reference").check_gradients(seed))}
@@ -101,8 +77,7 @@ def check_peers(framework):
     """The function of a seed that reports `check torch` or `check jax`."""
     def report(seed):
         module = need("minitf.trust.crosscheck", framework, framework)
-        with watch(f"asking {framework}") as watched:
-            return module.crosscheck(framework, seed, watched)
+        return module.crosscheck(framework, seed, partial(watched, label=f"asking {framework}"))
     return report
 
 
@@ -110,15 +85,6 @@ KINDS = {"gradients": (check_gradients, lambda report: show_gradients(report["ca
          "golden": (check_golden, lambda report: show_golden(report["cases"])),
          "torch": (check_peers("torch"), show_peers), "jax": (check_peers("jax"), show_peers)}
 FRAMEWORKS = "torch", "jax"
-
-
-def installed(framework):
-    """Can it be imported?"""
-    try:
-        importlib.import_module(framework)
-    except ImportError:
-        return False
-    return True
 
 
 @click.command(epilog="""\b

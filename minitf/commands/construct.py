@@ -4,10 +4,11 @@ import click
 from minitf.checks import integer, require
 from minitf.commands.options import labels_of
 from minitf.commands.shell import bad_input, check_outputs, need
-from minitf.files import as_json, VERSION
+from minitf.files import VERSION, as_json
 from minitf.lab import streams
 from minitf.tasks import KINDS, sample_task
-from minitf.theory import as_result, construct as weights_of, FORMS, MOST_BITS, MOST_K, verify
+from minitf.theory import FORMS, MOST_BITS, MOST_K, as_result, verify
+from minitf.theory import construct as weights_of
 
 
 @click.command(epilog="""\b

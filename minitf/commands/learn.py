@@ -17,37 +17,47 @@ Examples:
   minitf learn --k 2 --T 64
   minitf learn --data data/examples/feature_flags.csv --label crash --save model.npz""")
 @click.option("--task", type=click.Choice(KINDS), help="Rule of the hidden bits.  [default: and]")
-@click.option("--k", type=int, help="Number of hidden bits.  [default: 2; with --data: as many as get attention]")
+@click.option("--k", type=int,
+              help="Number of hidden bits.  [default: 2; with --data: as many as get attention]")
 @click.option("--T", "T", type=int, help="Number of bits, the context length.  [default: 64]")
 @click.option("--m", type=int, help="Number of training examples.  [default: by task, k and T]")
 @click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
-@click.option("--noise", type=float, help="Probability that a label of the sample is flipped.  [default: 0]")
+@click.option("--noise", type=float,
+              help="Probability that a label of the sample is flipped.  [default: 0]")
 @click.option("--level", type=int, help="The least count of ones, for --task threshold.")
-@click.option("--table", help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta."
-              "  [default: random]")
+@click.option("--table",
+              help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta."
+                   "  [default: random]")
 @click.option("--model", type=click.Choice(MODELS),
-              help="The bounded class, a tf-scalar, a GPT block or an MLP.  [default: paper for pgd, scalar for adam]")
-@click.option("--method", type=click.Choice(["auto", "pgd", "adam"]), default="auto", show_default=True,
-              help="Projected gradient descent, or Adam with projection.")
-@click.option("--heads", "H", type=int, help="Number of attention heads.  [default: paper 1, scalar 16, gpt 4]")
+              help="The bounded class, a tf-scalar, a GPT block or an MLP.  [default: paper for "
+                   "pgd, scalar for adam]")
+@click.option("--method", type=click.Choice(["auto", "pgd", "adam"]), default="auto",
+              show_default=True, help="Projected gradient descent, or Adam with projection.")
+@click.option("--heads", "H", type=int,
+              help="Number of attention heads.  [default: paper 1, scalar 16, gpt 4]")
 @click.option("--radius", type=float,
               help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
 @click.option("--steps", type=int,
-              help="The most steps of the search; of adam, steps from the first start.  [default: no limit; 800]")
+              help="The most steps of the search; of adam, steps from the first start.  [default: "
+                   "no limit; 800]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
-@click.option("--data", type=click.Path(), help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
+@click.option("--data", type=click.Path(),
+              help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
 @click.option("--label", help="The label column of --data.  [default: the last]")
-@click.option("--holdout", type=float, help="The share of the rows of --data that is held out.  [default: 0.2]")
+@click.option("--holdout", type=float,
+              help="The share of the rows of --data that is held out.  [default: 0.2]")
 @click.option("--redraw/--no-redraw", default=None,
               help="Draw the sample again, at most 200 times, until it determines the support.")
 @click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
-@click.option("--plot", type=click.Path(), help="Draw attention and loss to this file (needs the plot extra).")
+@click.option("--plot", type=click.Path(),
+              help="Draw attention and loss to this file (needs the plot extra).")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
 def learn(data, label, save, plot, json, **options):
     """Learn a sparse Boolean function from examples.
 
-    Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside norm balls on m
-    labelled examples, and says what it learned. With --data, learns the labels of your own table instead.
+    Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside
+    norm balls on m labelled examples, and says what it learned. With --data, learns the labels of
+    your own table instead.
 
     Exit code 0: learned, 1: not learned, 2: bad input, 130: Ctrl-C.
     """
@@ -56,21 +66,24 @@ def learn(data, label, save, plot, json, **options):
     with bad_input():
         check_outputs([data], save=save, plot=plot)
         plan = plan_task_of(label, options) if data is None else plan_table_of(data, label, options)
-    with progress(("training", most_steps(plan.model, plan.train)), ("fresh examples", HOLDOUT)) as callbacks:
+    stages = ("training", most_steps(plan.model, plan.train)), ("fresh examples", HOLDOUT)
+    with progress(*stages) as callbacks:
         result, record = plan.run(*callbacks)
     with bad_input():
         if figures is not None:
             figures.learning(record, result, plot)
-        if save is not None:                    # last, and quick: an interruption leaves all of the files or none
+        if save is not None:            # last, and quick: all of the files are written, or none
             result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
-    click.echo(as_json(record) if json else report(record, save, plot, counting=callbacks[1].seconds))
+    text = as_json(record) if json else report(record, save, plot, counting=callbacks[1].seconds)
+    click.echo(text)
     return 0 if record["learned"] else 1
 
 
 def plan_task_of(label, options):
     """The plan of a drawn task; options of --data are refused."""
     require(label is None, "label", "only together with --data", label)
-    require("holdout" not in options, "holdout", "only together with --data", options.get("holdout"))
+    require("holdout" not in options, "holdout", "only together with --data",
+            options.get("holdout"))
     if "table" in options:
         options["table"] = labels_of(options["table"])
     return plan_task(**options)

@@ -1,20 +1,54 @@
-"""Types of options that several commands take."""
+"""Types of options that several commands take: lists of words, separated by commas."""
 import click
 
 from minitf.checks import require
 
 
-class Sizes(click.ParamType):
-    """Positive integers separated by commas."""
+class List(click.ParamType):
+    """Values separated by commas: read(word) makes one, or raises ValueError; else what `expected`
+    says is asked for."""
+    name = "list"
+
+    def __init__(self, read, expected):
+        self.read, self.expected = read, expected
+
+    def convert(self, value, param, context):
+        if not isinstance(value, str):
+            return value
+        try:
+            return [self.read(word.strip()) for word in value.split(",")]
+        except ValueError:
+            self.fail(f"expected {self.expected}, got {value!r}", param, context)
+
+
+class SizesOrAuto(click.ParamType):
+    """Sizes, or the word auto."""
     name = "list"
 
     def convert(self, value, param, context):
-        words = value.split(",")
-        if value == "auto" and param.name == "m":
-            return value
-        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-            self.fail(f"expected positive integers as in 16,64,256, got {value!r}", param, context)
-        return [int(word) for word in words]
+        return value if value == "auto" else SIZES.convert(value, param, context)
+
+
+def positive(word):
+    """A positive integer in decimal digits."""
+    if not (word.isdecimal() and int(word) > 0):
+        raise ValueError
+    return int(word)
+
+
+def pair(word):
+    """Two of them, as in 64x256."""
+    m, T = word.split("x")
+    return positive(m), positive(T)
+
+
+def some_of(words):
+    """A list of some of the words."""
+    return List(lambda word: words[words.index(word)], f"some of {', '.join(words)}")
+
+
+SIZES = List(positive, "positive integers as in 16,64,256")
+PAIRS = List(pair, "pairs of examples and positions as in 64x64,256x1024")
 
 
 def labels_of(table):

@@ -8,51 +8,52 @@ import click
 
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json, write_whole
-from minitf.lab import growth, IDENTITY, points, read_runs, ROW, series_of, targets
+from minitf.lab import IDENTITY, ROW, fit_laws, points, read_runs, series_of
 
 
 @click.command(epilog="""\b
 Example:
   minitf plot runs.jsonl adam.jsonl -o figure.png --csv table.csv""")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "output", required=True, type=click.Path(), help="Draw the figure to this file.")
+@click.option("-o", "output", required=True, type=click.Path(),
+              help="Draw the figure to this file.")
 @click.option("--csv", type=click.Path(), help="Write the table to this file, too.")
 @click.option("--json", is_flag=True,
-              help="Print one JSON object instead of the table: 0 is below the m tried, null above.")
+              help="Print one JSON object instead of the table: 0 is below the m tried, null "
+                   "above.")
 def plot(files, output, csv, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 
-    FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training samples for
-    50 % and 90 % success, with 95 % bootstrap intervals, beside the information limit m*, and how m90 grows with T.
+    FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training
+    samples for 50 % and 90 % success, with 95 % bootstrap intervals, beside the information limit
+    m*, and how m90 grows with T.
     """
     with bad_input():
         check_outputs(files, output=output, csv=csv)
         curves = need("minitf.lab.figures.sweep", "matplotlib", "plot")
         runs = read_runs(files)
     rows = points(runs)
-    found = []
-    for _, group in groupby(rows, series_of):
-        group = list(group)
-        fitted = growth(group)
-        found.append((group, fitted, targets(group, fitted)))
+    series = [list(group) for _, group in groupby(rows, series_of)]
+    fitted = [fit_laws(group) for group in series]
     with bad_input():
         curves.draw(runs, rows, output)
         if csv is not None:
             write_whole(csv, lambda file: file.write(as_csv(rows).encode()))
     if json:
-        series = [{"rows": group, "growth": fitted, "targets": judged} for group, fitted, judged in found]
-        click.echo(as_json({"series": series, "figure": output, "csv": csv}))
-    else:
-        click.echo("\n\n".join(section(*part) for part in found))
-        click.echo("\n" + "\n".join(f"Written    {path}" for path in (output, csv) if path is not None))
+        found = [{"rows": group, "growth": laws} for group, laws in zip(series, fitted)]
+        click.echo(as_json({"series": found, "figure": output, "csv": csv}))
+        return
+    click.echo("\n\n".join(map(section, series, fitted)))
+    written = [f"Written    {path}" for path in (output, csv) if path is not None]
+    click.echo("\n" + "\n".join(written))
 
 
-HEADS = ("T", "runs", "seeds", "redrawn", "ambiguous", "timeouts", "m50 [95 %]", "m90 [95 %]", "isotonic", "any time",
-         "m*", "m90/m* [95 %]")
+HEADS = ("T", "runs", "seeds", "redrawn", "ambiguous", "timeouts", "m50 [95 %]", "m90 [95 %]",
+         "isotonic", "any time", "m*", "m90/m* [95 %]")
 
 
-def section(rows, fitted, judged):
-    """What plot prints of one series: its table, the fitted laws, the targets."""
+def section(rows, fitted):
+    """What plot prints of one series: its table and the fitted laws."""
     first = rows[0]
     options = [f"{name} = {first[name]:.4g}" for name in ("k", "p")]
     options += [f"label noise {first['noise']:g}"] if first["noise"] else []
@@ -60,19 +61,21 @@ def section(rows, fitted, judged):
     model = f" on the {first['model']} model" if first["model"] else ""
     cells = [HEADS, *map(line, rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
-    table = ["  ".join(text.rjust(width) for text, width in zip(row, widths)) for row in cells]
-    return "\n".join([f"{first['task']}, {', '.join(options)}: {first['method']}{model}", *table, *laws(rows, fitted),
-                      *(f"target {judge['target']}: {verdict(judge)}" for judge in judged)])
+    lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths)) for row in cells]
+    title = f"{first['task']}, {', '.join(options)}: {first['method']}{model}"
+    return "\n".join([title, *lines, *laws_of(first["k"], fitted)])
 
 
 def line(row):
     """The cells of one T."""
-    counts = [f"{row[name]:,}" for name in ("T", "runs", "reps", "redraws", "ambiguous", "timeouts")]
+    counts = [f"{row[name]:,}"
+              for name in ("T", "runs", "reps", "redraws", "ambiguous", "timeouts")]
     if row["m90"] is None:
         return [*counts, *["-"] * (len(HEADS) - len(counts))]
     star = row["m_star"]
     return [*counts, interval(row, "m50"), interval(row, "m90"), amount(row, row["m90_isotonic"]),
-            amount(row, row["m90_any"]), str(star or "-"), interval(row, "m90", star) if star else "-"]
+            amount(row, row["m90_any"]), str(star or "-"),
+            interval(row, "m90", star) if star else "-"]
 
 
 def interval(row, name, unit=1):
@@ -87,25 +90,20 @@ def amount(row, m, unit=1):
     return sign + (f"{m / unit:.2f}" if unit > 1 else f"{m:.1f}" if m < 100 else f"{m:.0f}")
 
 
-def laws(rows, fitted):
+def laws_of(k, fitted):
     """The lines that say how m90 grows with T."""
     if fitted is None:
-        return []
-    lines = []
+        return
     for name, law in fitted["laws"].items():
         values = ", ".join(f"{key} = {x['value']:.4g} [{x['low']:.4g}, {x['high']:.4g}]"
                            for key, x in law["parameters"].items())
         beside = {"log": ", b for each doubling of T"}.get(name, "")
         beside += f", delta AIC {law['delta_aic']:.1f}" if name != "information" else ""
-        lines.append(f"m90 = {law['form'].replace('k)', str(rows[0]['k']) + ')'):20}{values}{beside}")
-    cut = ", ".join(map(str, fitted["left_out"]))
-    return [*lines, *([f"      without T = {cut}, cut off by the m tried"] if cut else [])]
-
-
-def verdict(judge):
-    """Met, or missed and where."""
-    at = f" at T = {', '.join(map(str, judge['missed_at']))}" if judge["missed_at"] else ""
-    return "met" if judge["met"] else "missed" + at
+        form = law["form"].replace("k)", f"{k})")
+        yield f"m90 = {form:20}{values}{beside}"
+    if fitted["left_out"]:
+        cut = ", ".join(map(str, fitted["left_out"]))
+        yield f"      without T = {cut}, cut off by the m tried"
 
 
 def as_csv(rows):

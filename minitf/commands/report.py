@@ -2,15 +2,19 @@
 
 
 def report(record, *files, counting=0.0):
-    """What learn prints: the task, the sample, what was found, the attention, the norms, the files, the verdict.
+    """What learn prints: the task, the sample, what was found, the attention, the norms, the files,
+    the verdict.
 
     counting: seconds that the fresh examples took, told where they are many."""
-    bits = f"{record['holdout'] * record['T']:.1e}"
-    drawn = [f"           {bits} bits of them drawn and read in {counting:.1f} s"] if counting > 1 else []
     facts = table_facts(record) if record["task"] is None else task_facts(record)
     norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
              for name, norm in record["norms"].items()]
-    heads = f", {record['heads']} heads weighed by how much of the logit they move" if record["heads"] > 1 else ""
+    weighed, drawn = "", []
+    if record["heads"] > 1:
+        weighed = f", {record['heads']} heads weighed by how much of the logit they move"
+    if counting > 1:
+        bits = f"{record['holdout'] * record['T']:.1e}"
+        drawn = [f"           {bits} bits of them drawn and read in {counting:.1f} s"]
     return "\n".join([
         f"Task       {record['description']}; always guessing the commoner label is right "
         f"{record['chance']:.1%} of the time",
@@ -18,47 +22,58 @@ def report(record, *files, counting=0.0):
         f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
         f"{record['seconds']:.2f} s, seed {record['seed']}",
         "", facts["support"],
-        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}", *drawn, "",
-        f"Attention of the [CLS] query{heads}" if record["heads"] else "How often a flipped bit flips the answer",
-        *bars(record), "",
+        f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}",
+        *drawn, "",
+        f"Attention of the [CLS] query{weighed}" if record["heads"]
+        else "How often a flipped bit flips the answer", *bars(record), "",
         *(norms or ["Norm       unconstrained"]), f"Bound      {record['certificate']['text']}",
         *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
+
+
+DETERMINED = {True: "one support alone explains them", False: "several supports explain them",
+              None: "not checked for other supports that explain them"}
+ADVICE = "try --method adam --model scalar"
 
 
 def task_facts(record):
     """The lines of a report that speak of a drawn task."""
     found, true = (" ".join(map(str, record[key])) for key in ("support_found", "support_true"))
-    determined = {True: "one support alone explains them", False: "several supports explain them",
-                  None: "not checked for other supports that explain them"}[record["determined"]]
     redrawn = f" (draw {record['redraws'] + 1})" if record["redraws"] else ""
-    limit = f"log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits name a support"
+    names = f"log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits"
     flipped, noisy = "", ""
     if record["noise"]:
         flipped = f", {100 * record['noise']:.3g}% of their labels flipped"
         noisy = f" with clean labels, {record['noisy_holdout_accuracy']:.2%} with noise"
-    verdict = "learned: the exact support, and every fresh example right"
-    if not record["learned"]:
-        verdict = "not learned: the support is wrong"
-        if found == true:
-            verdict = "not learned: the support is exact, but some fresh examples are wrong"
-        elif record["holdout_accuracy"] == 1:
-            verdict += ", yet every fresh example is right"
-        elif record["determined"] is False:
-            verdict += "; several supports explain the sample"
-        elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
-            verdict += " (one bounded head cannot represent every such rule: try --method adam --model scalar)"
+    fresh = f"{record['holdout_accuracy']:.2%} of {record['holdout']} fresh examples"
     return {
-        "sample": f"Sample     m = {record['m']} examples{redrawn}, {determined}; {limit}",
-        "support": f"Support    found {found}   true {true}   {'exact' if found == true else 'WRONG'}",
-        "accuracy": f"examples{flipped}\n"
-                    f"           {record['holdout_accuracy']:.2%} of {record['holdout']} fresh examples{noisy}",
-        "verdict": verdict}
+        "sample": f"Sample     m = {record['m']} examples{redrawn}, "
+                  f"{DETERMINED[record['determined']]}; {names} name a support",
+        "support": f"Support    found {found}   true {true}   "
+                   f"{'exact' if found == true else 'WRONG'}",
+        "accuracy": f"examples{flipped}\n           {fresh}{noisy}",
+        "verdict": task_verdict(record)}
+
+
+def task_verdict(record):
+    """The last line: learned, or not and why."""
+    if record["learned"]:
+        return "learned: the exact support, and every fresh example right"
+    if record["support_found"] == record["support_true"]:
+        return "not learned: the support is exact, but some fresh examples are wrong"
+    verdict = "not learned: the support is wrong"
+    if record["holdout_accuracy"] == 1:
+        verdict += ", yet every fresh example is right"
+    elif record["determined"] is False:
+        verdict += "; several supports explain the sample"
+    elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
+        verdict += f" (one bounded head cannot represent every such rule: {ADVICE})"
+    return verdict
 
 
 def table_facts(record):
     """The lines of a report that speak of a user's own table."""
     low, high = record["holdout_interval"]
-    one_sign = " (one bounded head reads all its bits with one sign: try --method adam --model scalar)"
+    one_sign = f" (one bounded head reads all its bits with one sign: {ADVICE})"
     advice = one_sign if record["model"] == "paper" else ""
     return {
         "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
@@ -70,14 +85,17 @@ def table_facts(record):
 
 
 def bars(record, width=40):
-    """The strongest positions and their attention as bars, every found one among them; the rest in one line."""
+    """The strongest positions and their attention as bars, every found one among them; the rest in
+    one line."""
     names = record["names"] or range(record["T"])
     most, found = record["attention_top"][0][1] or 1.0, len(record["support_found"])
-    top = [(str(names[t]), a, "#" * round(width * a / most)) for t, a in record["attention_top"][:max(6, found)]]
+    top = [(str(names[t]), a, "#" * round(width * a / most))
+           for t, a in record["attention_top"][:max(6, found)]]
     top = [line for i, line in enumerate(top) if line[2] or i < found]
     column = max(5, *(len(name) for name, _, _ in top))
     if not record["heads"]:                     # influences do not add up to 1
         return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in top]
     rest = max(0.0, 1 - sum(a for _, a, _ in top))
     others = f"{record['T'] - len(top)} positions and [CLS]" if record["T"] > len(top) else "[CLS]"
-    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in [*top, ("other", rest, f"({others})")]]
+    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip()
+            for name, a, bar in [*top, ("other", rest, f"({others})")]]

@@ -1,23 +1,53 @@
-"""What every command shares: one line for bad input, exit codes, a progress bar, outputs checked before any work."""
+"""What every command shares: one line for bad input, exit codes, outputs checked before any work.
+
+NumPy is not loaded here: a command that is asked for help needs none, and the number of its threads
+has to be chosen before.
+"""
 import contextlib
-import importlib
+import importlib.util
 import os
 import sys
 
 import click
 
-from minitf.checks import require
 from minitf.files import check_writable
+
+THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 class Commands(click.Group):
-    """A group of commands that ends in the same way however it is called: see `main`."""
+    """A group of commands, {name: summary}, each loaded from the file of its name when it is used,
+    that ends in the same way however it is called: see `main`."""
+    summaries = {}
 
-    def main(self, *args, **options):
-        """Run the command line and exit: with the code that the command returned; with one line on stderr and 2 for bad
-        input, 130 for Ctrl-C."""
+    @property
+    def commands(self):
+        return {name: self.get_command(None, name) for name in self.summaries}
+
+    @commands.setter
+    def commands(self, found):
+        """The group fills itself."""
+
+    def list_commands(self, context):
+        return list(self.summaries)
+
+    def get_command(self, context, name):
+        if name in self.summaries:
+            return getattr(importlib.import_module(f"minitf.commands.{name}"), name)
+
+    def format_commands(self, context, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries.items()))
+
+    def main(self, args=None, **options):
+        """Run the command line and exit: with the code that the command returned; with one line on
+        stderr and 2 for bad input, 130 for Ctrl-C."""
+        args = sys.argv[1:] if args is None else list(args)
+        choose_threads(args)
+        stdout = sys.stdout
+        sys.stdout = Output(stdout)
         try:
-            sys.exit(super().main(*args, **options | {"prog_name": "minitf", "standalone_mode": False}) or 0)
+            sys.exit(super().main(args, "minitf", **options | {"standalone_mode": False}) or 0)
         except click.ClickException as error:
             code, text = 2, f"Error: {error.format_message()}"
         except MemoryError as error:
@@ -27,13 +57,54 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort) as error:
             said = error.__cause__ or error         # click raises Abort from the KeyboardInterrupt
             code, text = 130, f"interrupted: {str(said) or 'nothing was written'}"
+        finally:
+            sys.stdout = stdout
         click.echo(" ".join(text.split()), err=True)
         sys.exit(code)
 
 
+class Output:
+    """stdout, for which a letter that its code page lacks is a question mark, and a reader that has
+    left (as in `minitf learn | true`) no fault of the run."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        return self.quietly(self.stream.write, text)
+
+    def flush(self):
+        self.quietly(self.stream.flush)
+
+    def quietly(self, call, *words):
+        try:
+            return call(*words)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+def choose_threads(args):
+    """One BLAS thread unless --threads or the environment says otherwise: on shared processors two
+    are often slower by far. It holds where NumPy is not loaded yet; `bench` sees to its own."""
+    words = [part for word in args for part in word.split("=", 1)]
+    asked = words[words.index("--threads") + 1:][:1] if "--threads" in words else []
+    if "numpy" in sys.modules or args[:1] == ["bench"]:
+        return
+    if asked and asked[0].isdecimal():
+        os.environ.update(dict.fromkeys(THREADS, asked[0]))
+    elif not any(name in os.environ for name in THREADS):
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+
+
 @contextlib.contextmanager
 def bad_input():
-    """Turn what the modules say of bad input into one line and exit code 2; an argument is called by its option."""
+    """Turn what the modules say of bad input into one line and exit code 2; an argument is called
+    by its option."""
     try:
         yield
     except OSError as error:
@@ -41,7 +112,8 @@ def bad_input():
         raise click.ClickException(text) from None
     except (ValueError, TypeError) as error:
         name, colon, rest = str(error).partition(": ")
-        options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
+        options = {option.name: option.opts[0]
+                   for option in click.get_current_context().command.params}
         raise click.ClickException(options.get(name, name) + colon + rest) from None
 
 
@@ -50,24 +122,44 @@ def need(module, package, extra):
     try:
         importlib.import_module(package)
     except ImportError:
-        raise click.ClickException(f"this needs {package}: pip install 'minitf-attention[{extra}]'") from None
+        raise click.ClickException(missing(package, extra)) from None
     return importlib.import_module(module)
 
 
-def check_outputs(reads=(), **paths):
-    """Refuse, before any work, an output that could not be written later or would replace another file of the run.
+def missing(package, extra):
+    """What is said of a package that is not there."""
+    return f"this needs {package}: pip install 'minitf-attention[{extra}]'"
 
-    paths: {option: file or None}; `plot` and `output` are figures. reads: files that the command reads.
+
+def installed(package):
+    """Could it be imported?"""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:                          # a module that was made by hand, and is there
+        return True
+
+
+def check_outputs(reads=(), **paths):
+    """Refuse, before any work, an output that could not be written later or would replace another
+    file of the run.
+
+    paths: {option: file or None}; `plot` and `output` are figures. reads: files that the command
+    reads.
     """
+    from minitf.checks import require
+
     paths = {name: path for name, path in paths.items() if path is not None}
     for name, path in paths.items():
         require(path, name, "the name of a file", path)
         check_writable(path)
     taken = [os.path.realpath(path) for path in reads if path is not None]
     for name, path in paths.items():
-        require(os.path.realpath(path) not in taken, name, "a file that the command does not use otherwise", path)
+        require(os.path.realpath(path) not in taken, name,
+                "a file that the command does not use otherwise", path)
         taken.append(os.path.realpath(path))
     for name in {"plot", "output"} & set(paths):
         canvas = need("matplotlib.backend_bases", "matplotlib", "plot").FigureCanvasBase
-        kind, kinds = os.path.splitext(paths[name])[1][1:].lower() or "png", canvas.get_supported_filetypes()
-        require(kind in kinds, name, "a file name ending in ." + ", .".join(sorted(kinds)), paths[name])
+        kind = os.path.splitext(paths[name])[1][1:].lower() or "png"
+        kinds = canvas.get_supported_filetypes()
+        require(kind in kinds, name, "a file name ending in ." + ", .".join(sorted(kinds)),
+                paths[name])

@@ -1,9 +1,11 @@
-"""What a trained head is compared with: ranking positions one by one, and a sparse linear threshold.
+"""What a trained head is compared with: ranking positions one by one, and a sparse linear
+threshold.
 
     screening(X, y, k)                  the k positions of largest covariance with the label
     w, b = l1_logistic(X, y, rng)       predict 1 where X w + b > 0
 
-Both see the examples alone. `identify.consistent_supports` is the third comparison, the exact search.
+Both see the examples alone. `tasks.consistent_supports` is the third comparison, the exact
+search.
 """
 import numpy as np
 
@@ -26,11 +28,14 @@ def screening(X, y, k):
 
 
 def l1_logistic(X, y, rng, after=lambda: None):
-    """Minimise  mean logistic loss of X w + b, plus penalty ||w||_1.      X (m, T), y (m,) -> w (T,), b
+    """Minimise  mean logistic loss of X w + b, plus penalty ||w||_1.
 
-    The penalty is the one of fewest errors, then of least loss, in 5-fold cross-validation on the examples, the folds
-    drawn from rng with both labels spread evenly. The path starts where w = 0 is the answer and halves the penalty 12
-    times. after() is called after every fit; what it raises ends the search.
+    X (m, T), y (m,) -> w (T,), b
+
+    The penalty is the one of fewest errors, then of least loss, in 5-fold cross-validation on the
+    examples, the folds drawn from rng with both labels spread evenly. The path starts where w = 0
+    is the answer and halves the penalty 12 times. after() is called after every fit; what it raises
+    ends the search.
     """
     X, y = examples(X, y)
     X = X.astype(np.float64)
@@ -53,18 +58,21 @@ def l1_logistic(X, y, rng, after=lambda: None):
 
 
 def path(X, y, penalties):
-    """Yield (w, b) for each penalty, each search started from the one before: w = u - v with u, v >= 0."""
+    """Yield (w, b) for each penalty, each search started from the one before: w = u - v with u, v
+    >= 0."""
     from scipy.optimize import Bounds, minimize
 
     m, T = X.shape
-    bounds = Bounds(np.concatenate((np.zeros(2 * T), [-30.0])), np.concatenate((np.full(2 * T, np.inf), [30.0])))
+    bounds = Bounds(np.concatenate((np.zeros(2 * T), [-30.0])),
+                    np.concatenate((np.full(2 * T, np.inf), [30.0])))
     x = np.zeros(2 * T + 1)
 
     def objective(x, penalty):
         loss, pullback = logistic(X @ (x[:T] - x[T:-1]) + x[-1], y)
         dlogits = pullback(np.full(m, 1 / m))
         dw = dlogits @ X
-        return loss.mean() + penalty * x[:-1].sum(), np.concatenate((penalty + dw, penalty - dw, [dlogits.sum()]))
+        gradient = np.concatenate((penalty + dw, penalty - dw, [dlogits.sum()]))
+        return loss.mean() + penalty * x[:-1].sum(), gradient
 
     for penalty in penalties:
         x = minimize(objective, x, (penalty,), "L-BFGS-B", jac=True, bounds=bounds).x

@@ -1,4 +1,5 @@
-"""A user's own bits: CSV files with a header or `.npz` files with X and y, without pickles, refused in one line."""
+"""A user's own bits: CSV files with a header or `.npz` files with X and y, without pickles, refused
+in one line."""
 import csv
 import zipfile
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from minitf.checks import bits, describe, shape
 
 
 class Table(NamedTuple):
-    """Bits X (m, T) uint8 with the names of their columns, and the label column y (m,) with its name, or None."""
+    """Bits X (m, T) uint8 with the names of their columns, and the label column y (m,) with its
+    name, or None."""
     X: np.ndarray
     names: tuple
     y: np.ndarray | None
@@ -17,16 +19,19 @@ class Table(NamedTuple):
 
 
 def read_table(path, label=None, columns=None):
-    """Read examples from a `.npz` file (arrays X and y) or, under any other name, from a CSV file with a header.
+    """Read examples from a `.npz` file (arrays X and y) or, under any other name, from a CSV file
+    with a header.
 
-    label: the name of the CSV column that holds y; the last one unless given. columns: for prediction, read no label
-    but just these CSV columns, by name, or the first so many of them. An `.npz` file has no names: its columns are x0,
-    x1, ... in their order, and for prediction there must be as many as asked for.
-    Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, and the line and column
-    of a cell that is not 0 or 1.
+    label: the name of the CSV column that holds y; the last one unless given. columns: for
+    prediction, read no label but just these CSV columns, by name, or the first so many of them. An
+    `.npz` file has no names: its columns are x0, x1, ... in their order, and for prediction there
+    must be as many as asked for.
+    Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, and
+    the line and column of a cell that is not 0 or 1.
     """
     if str(path).endswith(".npz"):
-        _need(label is None, "label", "none with an .npz file, whose labels are the array y", repr(label))
+        _need(label is None, "label", "none with an .npz file, whose labels are the array y",
+              repr(label))
         return _read_npz(path, columns)
     rows = _rows(path)
     header = _header(path, next(rows, (1, []))[1])
@@ -53,7 +58,8 @@ def _need(condition, where, expected, got):
 
 def _some(names, most=8):
     """Names for a message, the first few of many."""
-    return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most
+                                            else "")
 
 
 def _rows(path):
@@ -69,7 +75,8 @@ def _rows(path):
 
 
 def _header(path, row):
-    """The columns of a first row, {name: position}: a name for each, none twice, not all of them bits."""
+    """The columns of a first row, {name: position}: a name for each, none twice, not all of them
+    bits."""
     names = [" ".join(cell.split()) for cell in row]
     _need(names, path, "a header and at least one row", "an empty file")
     _need(not set(names) <= {"0", "1"}, path, "column names in the first line", "bits")
@@ -82,7 +89,8 @@ def _header(path, row):
 
 
 def _bits_of(path, header, rows, columns):
-    """The named columns as uint8 (rows, columns), or an error that names the first cell that is not a bit."""
+    """The named columns as uint8 (rows, columns), or an error that names the first cell that is not
+    a bit."""
     where = [header[name] for name in columns]
     value, cells = {"0": 0, "1": 1}, bytearray()
     for line, row in rows:
@@ -91,7 +99,8 @@ def _bits_of(path, header, rows, columns):
             cells.extend([value[row[j].strip()] for j in where])
         except KeyError:
             name = next(name for name in columns if row[header[name]].strip() not in value)
-            _need(False, f"{path}: line {line}, column {name}", "0 or 1", describe(row[header[name]]))
+            _need(False, f"{path}: line {line}, column {name}", "0 or 1",
+                  describe(row[header[name]]))
     _need(cells, path, "a header and at least one row", "the header alone")
     return np.frombuffer(cells, np.uint8).reshape(-1, len(where))
 
@@ -100,14 +109,16 @@ def _read_npz(path, columns):
     """X and y of an `.npz` file, or X alone if columns says which are wanted."""
     wanted = ("X", "y") if columns is None else ("X",)
     with open(path, "rb") as file:
-        _need(zipfile.is_zipfile(file), path, "an .npz file", "another kind of file, or a damaged one")
+        _need(zipfile.is_zipfile(file), path, "an .npz file",
+              "another kind of file, or a damaged one")
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
                 found = archive.files
                 arrays = {name: archive[name] for name in wanted if name in found}
-        except Exception as error:              # of a dozen kinds: NumPy, zipfile, zlib and struct read foreign bytes
-            raise ValueError(f"{path}: expected an .npz file of plain arrays, got {error}") from None
+        except Exception as error:              # of a dozen kinds: many parsers read the bytes
+            plain = "an .npz file of plain arrays"
+            raise ValueError(f"{path}: expected {plain}, got {error}") from None
     for name in wanted:
         _need(name in arrays, path, f"an array {name}", _some(found) or "none")
     X = bits(f"{path}: X", arrays["X"])
@@ -123,7 +134,8 @@ def _read_npz(path, columns):
 
 
 def stratified_split(y, share, rng):
-    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each label, rounded."""
+    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each
+    label, rounded."""
     held = np.zeros(len(y), bool)
     for value in (0, 1):
         rows = np.flatnonzero(y == value)

@@ -1,11 +1,12 @@
-"""How trained models are judged: fresh samples that many predictors share, and the Fourier gap of a hidden support."""
+"""How trained models are judged: fresh samples that many predictors share, and the Fourier gap of a
+hidden support."""
 import math
 from itertools import combinations
 
 import numpy as np
 
 from minitf.fast import predictor
-from minitf.learn import in_blocks, Progress
+from minitf.learn import Progress, in_blocks
 from minitf.ops import softmax
 
 HOLDOUT = 10_000        # fresh samples that decide whether a rule was learned
@@ -13,7 +14,8 @@ SETS = 20_000           # competitors of the support in a Fourier gap
 
 
 def wilson(right, n, z=1.959963984540054):
-    """95 % interval of a share of which `right` of n were seen: all q with |right/n - q| <= z sqrt(q (1-q) / n).
+    """95 % interval of a share of which `right` of n were seen: all q with |right/n - q| <= z
+    sqrt(q (1-q) / n).
 
     Source: Wilson 1927.
     """
@@ -22,24 +24,27 @@ def wilson(right, n, z=1.959963984540054):
 
 
 def count_correct(predictors, task, rng, n=HOLDOUT, callback=None):
-    """Of n fresh samples, how many predictions equal the clean label and how many the label with noise.
+    """Of n fresh samples, each drawn once, how many predictions equal the clean label and how many
+    the label with noise: an array (predictors, 2).
 
-    predictors: functions from X to labels, all asked about the same samples, each drawn once: a list of (clean, noisy).
+    predictors: functions from X to labels, (rows,) or (several, rows), which count one by one.
     """
-    counts, done = np.zeros((len(predictors), 2), int), 0
+    counts, done = 0, 0
     for X, y in task.blocks(rng, n, max(1, (1 << 22) // task.T)):
-        labels = np.stack((task.label(X), y))
-        counts += [(predict(X) == labels).sum(axis=1) for predict in predictors]
+        truth = np.stack((task.label(X), y))
+        counts += (labels_of(predictors, X)[:, None] == truth).sum(axis=-1)
         done += len(X)
         if callback is not None:
             callback(Progress(done, None, None))
-    return [tuple(pair) for pair in counts.tolist()]
+    return counts
 
 
 def predictors_of(several, model):
-    """Functions from X to labels, (n, rows) or (rows,), of several parameters of one model; the last decides success.
+    """Functions from X to labels, (n, rows) or (rows,), of several parameters of one model; the
+    last decides success.
 
-    Many bounded heads are one product in float32, which is enough for a diagnostic; the last is asked in full.
+    Many bounded heads are one product in float32, which is enough for a diagnostic; the last is
+    asked in full.
     """
     def of(params):
         logits = predictor(params, model)
@@ -49,7 +54,8 @@ def predictors_of(several, model):
         return [of(params) for params in several]
     scores = np.concatenate([params["q"] for params in several[:-1]])
     a = softmax(np.pad(scores, ((0, 0), (1, 0))))[0][:, 1:].astype(np.float32)
-    w, c = (np.array([np.ravel(params[name]) for params in several[:-1]], np.float32) for name in ("w", "c"))
+    w, c = (np.array([np.ravel(params[name]) for params in several[:-1]], np.float32)
+            for name in ("w", "c"))
     return [lambda X: w * (a @ X.T.astype(np.float32)) + c > 0, of(several[-1])]
 
 
@@ -58,19 +64,11 @@ def labels_of(predictors, X):
     return np.concatenate([np.atleast_2d(predict(X)) for predict in predictors])
 
 
-def correct(predictors, task, rng):
-    """Of 10,000 fresh samples, streamed once, how many each predictor gets right against the clean label: (n,)."""
-    right = 0
-    for X, _ in task.blocks(rng, HOLDOUT, max(1, (1 << 22) // task.T)):
-        right += (labels_of(predictors, X) == task.label(X)).sum(axis=1)
-    return right
-
-
 def fourier_gaps(predictors, task, rng):
     """|F(S)| - max |F(A)| over k-sets A other than the support S, for every predictor.
 
-    F(A) = mean of Y prod_{j in A} (-1)^b_j, Y the +-1 prediction, on 10,000 uniform inputs; all A if there are at most
-    20,000, else so many random ones.
+    F(A) = mean of Y prod_{j in A} (-1)^b_j, Y the +-1 prediction, on 10,000 uniform inputs; all A
+    if there are at most 20,000, else so many random ones.
     """
     X = rng.integers(0, 2, (HOLDOUT, task.T), dtype=np.uint8)
     Y = 1 - 2 * labels_of(predictors, X).astype(np.float32)

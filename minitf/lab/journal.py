@@ -1,10 +1,14 @@
-"""Records that survive a kill: one JSON line a record, appended whole, in a file that says what it is about.
+"""Records that survive a kill: one JSON line a record, appended whole, in a file that says what it
+is about.
 
-    journal = Journal("runs.jsonl", {"protocol": 1, "task": "and"})       journal.append(record)       journal.close()
+    journal = Journal("runs.jsonl", {"protocol": 1, "task": "and"})
+    journal.append(record)
+    journal.close()
 
-A line is written by one os.write to a file opened for appending, then synced: a kill at any moment leaves whole lines
-and at most one torn one at the end, which the next start cuts off. A lock, which dies with its owner, keeps a second
-writer out. Every record of a file has the same identity, the values of its first few keys.
+A line is written by one os.write to a file opened for appending, then synced: a kill at any moment
+leaves whole lines and at most one torn one at the end, which the next start cuts off. A lock, which
+dies with its owner, keeps a second writer out. Every record of a file has the same identity, the
+values of its first few keys.
 """
 import gzip
 import json
@@ -36,7 +40,8 @@ def parse(path, data):
 
 
 def read(path):
-    """The records of a file, plain or .gz, without a torn last line. Errors: ValueError for another kind of file."""
+    """The records of a file, plain or .gz, without a torn last line. Errors: ValueError for another
+    kind of file."""
     data = Path(path).read_bytes()
     try:
         return parse(path, gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)[0]
@@ -45,10 +50,11 @@ def read(path):
 
 
 class Journal:
-    """A file of records of one identity, open for appending by this process alone. `records` are those found in it.
+    """A file of records of one identity, open for appending by this process alone. `records` are
+    those found in it.
 
-    Errors: ValueError for a file of another kind or identity, named in the message, or one that another process is
-    writing; OSError.
+    Errors: ValueError for a file of another kind or identity, named in the message, or one that
+    another process is writing; OSError.
     """
 
     def __init__(self, path, identity):
@@ -59,7 +65,8 @@ class Journal:
             for record in self.records:
                 for key, wanted in identity.items():
                     if record.get(key, "nothing") != wanted:
-                        raise ValueError(f"out: expected a file of runs with {key} {wanted}, got {path} with {key} "
+                        raise ValueError(f"out: expected a file of runs with {key} {wanted}, got "
+                                         f"{path} with {key} "
                                          f"{record.get(key)}")
             os.ftruncate(self.file, whole)
         except BaseException:
@@ -80,7 +87,8 @@ class Journal:
 
 
 def lock(file, path):
-    """Lock an open file until it is closed or this process ends. Without fcntl (Windows) nothing is locked."""
+    """Lock an open file until it is closed or this process ends. Without fcntl (Windows) nothing is
+    locked."""
     try:
         import fcntl
     except ImportError:

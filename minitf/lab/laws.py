@@ -1,6 +1,6 @@
-"""How m90 grows with T: laws fitted to it, and what was aimed at.
+"""How m90 grows with T: laws fitted to it.
 
-    fitted = growth(rows)           rows of one series (stats.points)
+    fitted = fit_laws(rows)           rows of one series (points.points)
 """
 import math
 
@@ -14,24 +14,27 @@ LAWS = {                # formula, names of the parameters, function
 }
 
 
-def growth(rows):
+def fit_laws(rows):
     """Fit each of LAWS to m90(T) of the rows of one series; None with fewer than two T to fit to.
 
-    Likelihood: log m90 is normal about the log of the law, with the standard deviation that its 95 % interval implies
-    (its width over 3.92), independent over T. Least squares is then maximum likelihood and, as every law has two
-    parameters, delta AIC the difference in chi2 from the best of the first three. Intervals are normal, wider by
-    sqrt(chi2 / (points - 2)) where a law fits worse than its errors allow. A T whose m90 or interval is cut off by the
-    m tried is left out, and named.
+    Likelihood: log m90 is normal about the log of the law, with the standard deviation that its 95
+    % interval implies (its width over 3.92), independent over T. Least squares is then maximum
+    likelihood and, as every law has two parameters, delta AIC the difference in chi2 from the best
+    of the first three. Intervals are normal, wider by sqrt(chi2 / (points - 2)) where a law fits
+    worse than its errors allow. A T whose m90 or interval is cut off by the m tried is left out,
+    and named.
     """
     whole = [row for row in rows if row["m90_low"] and math.isfinite(row["m90_high"])]
     if len(whole) < 2:
         return None
-    data = {key: np.array([row[key] for row in whole], float) for key in ("T", "bits", "m90", "m90_low", "m90_high")}
+    data = {key: np.array([row[key] for row in whole], float)
+            for key in ("T", "bits", "m90", "m90_low", "m90_high")}
     laws = {name: fit_law(law, **data) for name, law in LAWS.items()}
     lowest = min(laws[name]["chi2"] for name in ("log", "log_squared", "power"))
     for law in laws.values():
         law["delta_aic"] = law["chi2"] - lowest
-    return {"T": [row["T"] for row in whole], "left_out": [row["T"] for row in rows if row not in whole], "laws": laws}
+    return {"T": [row["T"] for row in whole],
+            "left_out": [row["T"] for row in rows if row not in whole], "laws": laws}
 
 
 def fit_law(law, T, bits, m90, m90_low, m90_high):
@@ -49,20 +52,6 @@ def fit_law(law, T, bits, m90, m90_low, m90_high):
     chi2 = float((((np.log(m90) - curve(T, *best)) / sd) ** 2).sum())
     half = 1.96 * np.sqrt(np.diag(covariance)) * math.sqrt(max(1, chi2 / max(1, len(T) - 2)))
     return {"form": form, "chi2": chi2,
-            "parameters": {name: {"value": float(value), "low": float(value - h), "high": float(value + h)}
+            "parameters": {name: {"value": float(value), "low": float(value - h),
+                                  "high": float(value + h)}
                            for name, value, h in zip(names, best, half)}}
-
-
-def targets(rows, fitted):
-    """What the bounded head should reach on AND and majority, judged: a list of {target, met, missed_at}, missed_at
-    the T at fault. Nothing for another series."""
-    if rows[0]["method"] != "pgd" or rows[0]["task"] not in ("and", "majority"):
-        return []
-    judged = [row for row in rows if row["T"] <= 16384 and row["m_star"]]
-    missed = [row["T"] for row in judged if row["m90"] is None or not (row["ratio"] <= 2 and row["ratio_high"] <= 2.2)]
-    found = [("m90/m* at most 2.0, upper end 2.2, at every T tried up to 16384", not missed, missed)] if judged else []
-    if fitted is not None:
-        g, b = fitted["laws"]["power"]["parameters"]["g"], fitted["laws"]["log"]["parameters"]["b"]
-        found += [("upper end of g in c T^g below 0.2", g["high"] < 0.2, []),
-                  ("m90 per doubling of T from 2 to 9", 2 <= b["value"] <= 9, [])]
-    return [{"target": text, "met": bool(met), "missed_at": at} for text, met, at in found]

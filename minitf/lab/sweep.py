@@ -1,22 +1,24 @@
-"""Sample complexity against context length: trials on a grid of T and m, or where an adaptive design wants them.
+"""Sample complexity against context length: trials on a grid of T and m, or where an adaptive
+design wants them.
 
     sweep("runs.jsonl", "and", 3, [16, 64, 256], method="pgd", reps=40, jobs=2)
 
-Every finished trial becomes one line of the file (`trials.RECORD`). Started again, a sweep does what is missing. Which
-trials there are, and what each finds, depends on the options alone: not on the workers, nor on interruptions.
+Every finished trial becomes one line of the file (protocol.RECORD). Started again, a sweep does
+what is missing. Which trials there are, and what each finds, depends on the options alone: not on
+the workers, nor on interruptions.
 """
 import contextlib
 from collections import Counter
 
 from minitf.checks import integer, require
 from minitf.lab.journal import Journal
-from minitf.lab.trial import check_job, identity, LARGEST, yardstick
+from minitf.lab.protocol import LARGEST, check_job, identity, yardstick
 from minitf.lab.workers import crew
 
 CAP = 4096              # the most examples that an adaptive design asks for
 PILOT = 5               # trials a sample size while it looks for the transition
-LOWEST = -4             # it does not go below m*/2, where most sets are ambiguous and those left are odd ones
-FAR = 8, 4              # (first, stride) of the adaptive design where many parameters learn: 4 m*, twice or half that
+LOWEST = -4             # not below m*/2, where most sets are ambiguous and those left are odd ones
+FAR = 8, 4              # (first, stride) where many parameters learn: 4 m*, twice or half that
 COUNTS = ("ambiguous", "timeouts", "redrawn")
 
 
@@ -26,51 +28,50 @@ def fixed(sizes, reps):
 
 
 def adaptive(base, reps, cap=CAP, first=0, stride=2):
-    """Yield rounds {m: trials} and be sent the shares of success {m: share}, on the sizes base 2^(j/4) up to the cap.
+    """Yield rounds {m: trials} and be sent the shares of success {m: share}, on the sizes base
+    2^(j/4) up to the cap.
 
-    A few trials a size: from j = first up in strides until all of them succeed, and down until at most half do.
-    Then all reps at the sizes between, in half strides, and beyond: up until the two largest have shares of 0.95, so
-    that an interval about 0.9 ends inside them, and down while the smallest has one above 0.5. If nothing ever
-    succeeded up to the cap, there is no transition to look at.
+    A few trials a size: from j = first up in strides until all of them succeed, and down until at
+    most half do. Then all reps at the sizes between, in half strides, and beyond: up until the two
+    largest have shares of 0.95, so that an interval about 0.9 ends inside them, and down while the
+    smallest has one above 0.5. If nothing ever succeeded up to the cap, there is no transition to
+    look at.
     """
     def size(j):
         return min(cap, max(2, round(base * 2 ** (j / 4))))
 
-    def lower(j):
-        return share[j] > 0.5 and j > LOWEST and size(j) > 2
+    def below(enough, *where):
+        return min(share.get(j, 0) for j in where) < enough and size(where[0]) < cap
 
-    def higher(j, enough):
-        return share.get(j, 0) < enough and size(high) < cap
+    def above_half(j):
+        return share[j] > 0.5 and j > LOWEST and size(j) > 2
 
     def ask(points, n):
         answer = yield {size(j): n for j in points}
         share.update({j: answer[size(j)] for j in points})
 
-    share, low, high = {}, first, first
-    yield from ask([first], min(PILOT, reps))
-    while higher(high, 1):
-        high += stride
-        yield from ask([high], min(PILOT, reps))
-    while lower(low):
-        low -= stride
-        yield from ask([low], min(PILOT, reps))
-    if not any(share.values()):
-        return
-    low = max((j for j in share if share[j] <= 0.2), default=low)
-    yield from ask(range(low, high + 1, stride // 2), reps)
-    while higher(high, 0.95) or higher(high - stride // 2, 0.95):
-        high += stride // 2
-        yield from ask([high], reps)
-    while lower(low):
-        low -= stride // 2
-        yield from ask([low], reps)
+    def go(j, step, n, on):
+        while on(j):
+            j += step
+            yield from ask([j], n)
+        return j
+
+    share, few, half = {}, min(PILOT, reps), stride // 2
+    yield from ask([first], few)
+    high = yield from go(first, stride, few, lambda j: below(1, j))
+    low = yield from go(first, -stride, few, above_half)
+    if any(share.values()):
+        low = max((j for j in share if share[j] <= 0.2), default=low)
+        yield from ask(range(low, high + 1, half), reps)
+        yield from go(high, half, reps, lambda j: below(0.95, j, j - half))
+        yield from go(low, -half, reps, above_half)
 
 
 def missing(design, T, done):
     """Yield the trials (T, m, rep) that a design wants and `done` has not, a round at a time.
 
-    To be resumed when they are in `done`. The design sees complete rounds alone, so it decides the same after any
-    interruption; an ambiguous trial counts for no share.
+    To be resumed when they are in `done`. The design sees complete rounds alone, so it decides the
+    same after any interruption; an ambiguous trial counts for no share.
     """
     answer = None
     while True:
@@ -88,16 +89,20 @@ def missing(design, T, done):
             answer[m] = sum(known) / max(len(known), 1)
 
 
-def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0, method="pgd", model=None,
-          limit=None, seed=0, reps=20, jobs=1, dask=None, executor=None, progress=None):
-    """Do the trials that are missing in the file at path, and return all of its records that belong to these options.
+def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0,
+          method="pgd", model=None, limit=None, seed=0, reps=20, jobs=1, dask=None, executor=None,
+          progress=None):
+    """Do the trials that are missing in the file at path, and return all of its records that belong
+    to these options.
 
-    T: context lengths. m: sample sizes, the same for every T, or "auto" (`adaptive`), with `reps` trials of each.
-    limit: processor seconds of training (math.inf: none; unless given, 20 for adam and l1-logistic). Workers: `jobs`
-    processes, or a Dask cluster at address `dask`, or an executor. progress(finished, waiting): the records of this
-    call so far, and how many trials of each T are known to be left, a Counter.
-    A script calls it under  if __name__ == "__main__":  since every worker process imports that script.
-    Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers keep dying.
+    T: context lengths. m: sample sizes, the same for every T, or "auto" (`adaptive`), with `reps`
+    trials of each. limit: processor seconds of training (math.inf: none; unless given, 20 for adam
+    and l1-logistic). Workers: `jobs` processes, or a Dask cluster at address `dask`, or an
+    executor. progress(finished, waiting): the records of this call so far, and how many trials of
+    each T are known to be left, a Counter. A script calls it under  if __name__ == "__main__":
+    since every worker process imports that script.
+    Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers
+    keep dying.
     """
     config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed)
     reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1, 1024)
@@ -112,11 +117,14 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
         far = FAR if config["method"] == "adam" and config["model"] != "paper" else ()
         return adaptive(max(1, yardstick(config, t)), reps, min(CAP, LARGEST // t), *far)
 
-    with crew(jobs, dask, executor) as workers, contextlib.closing(Journal(path, config)) as journal:
+    with crew(jobs, dask,
+              executor) as workers, contextlib.closing(Journal(path, config)) as journal:
         done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}
         rounds = {t: missing(design(t), t, done) for t in lengths}
         run(rounds, config, done, journal, workers, progress)
-    return [record for record in done.values() if record["T"] in rounds and (not sizes or record["m"] in sizes)]
+    return [record
+            for record in done.values()
+            if record["T"] in rounds and (not sizes or record["m"] in sizes)]
 
 
 def several(name, expected, values):
@@ -128,7 +136,8 @@ def several(name, expected, values):
 
 
 def run(rounds, config, done, journal, workers, progress):
-    """Hand out the rounds of every T, each as soon as the one before is complete, and keep what comes back."""
+    """Hand out the rounds of every T, each as soon as the one before is complete, and keep what
+    comes back."""
     waiting, finished = Counter(), []
 
     def hand_out(t):
@@ -153,11 +162,12 @@ def run(rounds, config, done, journal, workers, progress):
 
 
 def table(records):
-    """What a sweep found, a row for each T and m: trials, successes, their share of those that were not ambiguous,
-    ambiguous trials, timeouts, and training sets drawn in vain by the others."""
+    """What a sweep found, a row for each T and m: trials, successes, their share of those that were
+    not ambiguous, ambiguous trials, timeouts, and training sets drawn in vain by the others."""
     rows = {}
     for record in sorted(records, key=lambda record: (record["T"], record["m"])):
-        empty = {"T": record["T"], "m": record["m"]} | dict.fromkeys(("runs", "successes", *COUNTS), 0)
+        empty = {"T": record["T"],
+                 "m": record["m"]} | dict.fromkeys(("runs", "successes", *COUNTS), 0)
         row = rows.setdefault((record["T"], record["m"]), empty)
         ambiguous = record["success"] is None
         row["runs"] += 1

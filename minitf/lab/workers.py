@@ -1,17 +1,19 @@
-"""Processes that do trials: on this machine, on a Dask cluster, or behind any concurrent.futures.Executor.
+"""Processes that do trials: on this machine, on a Dask cluster, or behind any
+concurrent.futures.Executor.
 
     with crew(jobs=2) as workers:
         workers.submit(job)
         for record in workers.finished(): ...       the trials that are done by now, at least one
 
-A worker may die (killed, out of memory): its trial is lost, not the sweep. The trial is handed out again.
+A worker may die (killed, out of memory): its trial is lost, not the sweep. The trial is handed out
+again.
 """
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import BrokenExecutor, FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 
 from minitf.lab.trial import trial
 
@@ -20,7 +22,8 @@ PATIENCE = 3            # times in a row that all workers may break down without
 
 
 class Processes(ProcessPoolExecutor):
-    """Processes that leave Ctrl-C to their parent from their first moment on: it starts them with the signal blocked."""
+    """Processes that leave Ctrl-C to their parent from their first moment on: it starts them with
+    the signal blocked."""
 
     def submit(self, *work):
         if not hasattr(signal, "pthread_sigmask"):                     # Windows
@@ -33,7 +36,8 @@ class Processes(ProcessPoolExecutor):
 
 
 class Crew:
-    """Trials under way on an executor; `renew`, if there is one, makes another once that one is broken."""
+    """Trials under way on an executor; `renew`, if there is one, makes another once that one is
+    broken."""
 
     def __init__(self, executor, renew=None):
         self.executor, self.renew, self.jobs, self.breakdowns = executor, renew, {}, 0
@@ -45,9 +49,13 @@ class Crew:
             self._start_again([job])
 
     def finished(self):
-        """Yield the records of the trials that are done by now; waits for one, or for a loss. Errors: RuntimeError."""
-        done = [(self.jobs.pop(future), future) for future in wait(self.jobs, return_when=FIRST_COMPLETED).done]
-        lost, failure = [job for job, future in done if isinstance(future.exception(), BrokenExecutor)], None
+        """Yield the records of the trials that are done by now; waits for one, or for a loss.
+        Errors: RuntimeError."""
+        done = [(self.jobs.pop(future), future)
+                for future in wait(self.jobs, return_when=FIRST_COMPLETED).done]
+        lost, failure = [job
+                         for job, future in done
+                         if isinstance(future.exception(), BrokenExecutor)], None
         if len(lost) < len(done):
             self.breakdowns = 0
         if lost:
@@ -60,12 +68,15 @@ class Crew:
             raise failure
 
     def _start_again(self, lost):
-        """All that was under way is lost with a broken executor, whether its future says so already or not."""
+        """All that was under way is lost with a broken executor, whether its future says so already
+        or not."""
         self.breakdowns += 1
         if self.renew is None or self.breakdowns > PATIENCE:
             last = f"{lost[0]['method']} at T = {lost[0]['T']}, m = {lost[0]['m']}"
-            raise RuntimeError(f"the workers died {self.breakdowns} times in a row, now with {last} (out of memory? or a "
-                               "script without if __name__ == '__main__', which every worker imports)")
+            raise RuntimeError(f"the workers died {self.breakdowns} times in a row, now with "
+                               f"{last} (out of memory? or a "
+                               "script without if __name__ == '__main__', which every worker "
+                               "imports)")
         lost, self.jobs = lost + list(self.jobs.values()), {}
         self.executor = self.renew()
         for job in lost:
@@ -78,7 +89,8 @@ class Crew:
 
 @contextlib.contextmanager
 def crew(jobs=1, dask=None, executor=None):
-    """A Crew of `jobs` processes, or of a Dask cluster, or of an executor, which stays open. Left early, it stops."""
+    """A Crew of `jobs` processes, or of a Dask cluster, or of an executor, which stays open. Left
+    early, it stops."""
     with contextlib.ExitStack() as stack:
         if executor is None and dask is not None:
             from distributed import Client
@@ -95,10 +107,11 @@ def crew(jobs=1, dask=None, executor=None):
 
 @contextlib.contextmanager
 def processes(jobs):
-    """A function that starts an executor of so many processes, one BLAS thread each; they end with this block.
+    """A function that starts an executor of so many processes, one BLAS thread each; they end with
+    this block.
 
-    Each worker watches a pipe whose other end is here alone: when that end closes, because the block is left or because
-    this process was killed, the worker ends at once.
+    Each worker watches a pipe whose other end is here alone: when that end closes, because the
+    block is left or because this process was killed, the worker ends at once.
     """
     context, executor = multiprocessing.get_context("spawn"), None
     theirs, ours = context.Pipe(duplex=False)
@@ -113,14 +126,15 @@ def processes(jobs):
     try:
         yield start
     finally:
-        ours.close()                                # the workers end at once, so there is not long to wait
+        ours.close()                            # the workers end at once: no long wait
         executor.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def begin(pipe):
-    """Prepare a worker: Ctrl-C is for the parent to see, and without the parent there is nothing to do."""
+    """Prepare a worker: Ctrl-C is for the parent to see, and without the parent there is nothing to
+    do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, args=(pipe,), daemon=True).start()
 

@@ -1,19 +1,22 @@
-"""What `bench` compares with, in JAX: the training step of one [CLS] head, jitted as a whole, buffers donated.
+"""What `bench` compares with, in JAX: the step of one [CLS] head, jitted as a whole.
 
-Parameters have minitf's names and shapes and are one flat vector to the step: of the ways tried the fastest.
+Parameters have minitf's names and shapes and are one flat vector to the step, its buffers donated:
+of the ways tried the fastest.
 """
 import numpy as np
 
-from minitf.lab.bench.pytorch_steps import Trained
+from minitf.lab.bench import forms
 
 
 def training(logits_of, params, X, y, lr):
-    """A Trained of a form whose logits (m,) are those of the model of `params` for bits X."""
+    """step() -> loss, and (loss, gradients {name: array}) before the first, of a form."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
-    x, named = ravel_pytree({name: jnp.asarray(value, jnp.float32) for name, value in params.items()})
-    X, y = jnp.asarray(X, jnp.int32 if logits_of is tokens else jnp.float32), jnp.asarray(y, jnp.float32)
+    to_float = {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+    x, named = ravel_pytree(to_float)
+    X = jnp.asarray(X, jnp.int32 if logits_of is tokens else jnp.float32)
+    y = jnp.asarray(y, jnp.float32)
 
     def loss_of(x, X, y):
         z = logits_of(named(x), X)
@@ -35,29 +38,20 @@ def training(logits_of, params, X, y, lr):
         jax.block_until_ready(state)
         return float(loss)
 
-    return Trained(step, start)
+    return step, start
+
+
+def library():
+    """JAX's part of forms.Library."""
+    import jax
+    import jax.numpy as jnp
+    return forms.Library(jnp.concatenate, jnp.exp, lambda s: jax.lax.stop_gradient(s.max(0)),
+                         jax.nn.relu)
 
 
 def identity(p, X):
     """Logits by two products of the bits with one table of T rows: what minitf computes."""
-    import jax.numpy as jnp
-    from jax.lax import stop_gradient
-    H, d, d_v = p["W_V"].shape
-    W = jnp.concatenate([p["q"], p["W_V"].transpose(0, 2, 1).reshape(H * d_v, d)])
-    U = jnp.concatenate([p["E"], p["P"], p["x_cls"][None]]) @ W.T           # scores and values: E_0, E_1, P, [CLS]
-    s, v = U[:, :H], U[:, H:].reshape(-1, H, d_v)
-    top, highest = stop_gradient(s[2:-1].max(0)), stop_gradient(s[:2].max(0))
-    e = jnp.exp(s[2:-1] - top)
-    F = jnp.concatenate([(e[..., None] * v[2:-1]).reshape(-1, H * d_v), e], 1)
-    ones, total = X @ F, F.sum(0)
-    N1, Z1 = ones[:, :-H].reshape(-1, H, d_v), ones[:, -H:]                 # sums over the positions whose bit is 1
-    N0, Z0 = total[:-H].reshape(H, d_v) - N1, total[-H:] - Z1
-    e0, e1 = jnp.exp(s[:2] - highest)
-    e_cls = jnp.exp(s[-1] - highest - top)
-    Z = e1 * Z1 + e0 * Z0 + e_cls
-    N = (e1[:, None] * N1 + e0[:, None] * N0 + (e1 * Z1)[..., None] * v[1] + (e0 * Z0)[..., None] * v[0]
-         + e_cls[:, None] * v[-1])
-    return jnp.maximum((N / Z[..., None]).reshape(-1, H * d_v) @ p["W_C"], 0) @ p["w"] + p["c"]
+    return forms.identity(p, X, library())
 
 
 def tokens(p, X):
@@ -67,17 +61,16 @@ def tokens(p, X):
     H, d, d_v = p["W_V"].shape
     cls = jnp.broadcast_to(p["x_cls"], (len(X), 1, d))
     x = jnp.concatenate([cls, p["E"][X] + p["P"]], axis=1)
-    v = (x @ p["W_V"].transpose(1, 0, 2).reshape(d, H * d_v)).reshape(*x.shape[:2], H, d_v)
+    v = (x @ p["W_V"].swapaxes(0, 1).reshape(d, H * d_v)).reshape(*x.shape[:2], H, d_v)
     A = jax.nn.softmax(x @ p["q"].T, axis=1)
-    out = jnp.einsum("ith,ithd->ihd", A, v).reshape(len(X), H * d_v)
-    return jnp.maximum(out @ p["W_C"], 0) @ p["w"] + p["c"]
+    return forms.readout(p, jnp.einsum("ith,ithd->ihd", A, v), library())
 
 
 FORMS = {"identity": identity, "tokens": tokens}
 
 
 def use_threads(threads):
-    """Nothing: XLA takes as many threads as the process may use processors, which the bench has set."""
+    """Nothing: XLA takes as many threads as the process may use processors."""
 
 
 def version():

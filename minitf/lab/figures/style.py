@@ -6,7 +6,7 @@ from minitf.files import write_whole
 
 # A palette that stays apart in print and in colour-blind eyes (Okabe and Ito 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
-GREEN, PURPLE, SKY, BLACK = "#009E73", "#CC79A7", "#56B4E9", "#000000"
+GREEN, PURPLE, SKY, AMBER, BLACK = "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"
 
 
 def positions_axis(ax, T):
@@ -23,14 +23,16 @@ def plain_log(ax, name):
     getattr(ax, f"set_{name}scale")("log")
     axis = getattr(ax, f"{name}axis")
     low, high = axis.get_view_interval()
-    subs = next(subs for most, subs in ((5, (1, 1.5, 2, 3, 4, 6, 8)), (30, (1, 2, 5)), (1000, (1, 3)), (math.inf, (1,)))
-                if high <= most * low)
+    subs = next(subs
+                for most, subs in ((5, (1, 1.5, 2, 3, 4, 6, 8)), (30, (1, 2, 5)), (1000, (1, 3)),
+                                   (math.inf, (1,))) if high <= most * low)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure, path):
-    """Write a figure whole or not at all, in the format that the ending of the path names (PNG without one)."""
+    """Write a figure whole or not at all, in the format that the ending of the path names (PNG
+    without one)."""
     kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
     write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))

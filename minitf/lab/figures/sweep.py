@@ -1,21 +1,34 @@
-"""The figure of a sweep: success against m, m90 against T beside its limits, and what happens during training.
+"""The figure of a sweep: success against m, m90 against T beside its limits, and what happens
+during training.
 
-Panels follow from what the runs hold: a block for each task; growth where several T or k were tried; attention where it
-was kept; plateau, drop and Fourier gap for parity (minitf.lab.traces). Needs matplotlib, imported where it is used.
+Panels follow from what the runs hold: a block for each task; growth where several T or k were
+tried; attention where it was kept; plateau, drop and Fourier gap for parity (figures.training).
+Needs matplotlib, imported where it is used.
 """
 import math
 from functools import partial
 
 import numpy as np
 
-from minitf.lab.figures.style import BLUE, GREY, ORANGE, plain_log, save
+from minitf.lab.figures.style import (
+    AMBER,
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    plain_log,
+    positions_axis,
+    save,
+)
 from minitf.lab.figures.training import trace_panels
 from minitf.lab.holdout import wilson
-from minitf.lab.stats import series_of
+from minitf.lab.points import series_of
 from minitf.theory import and_class, scalar_C2
 
-GREEN, PURPLE, AMBER, SKY, BLACK = "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
-STYLES = {              # (method, model): name, colour, marker, line; each told from the others in grey, too
+STYLES = {      # (method, model): name, colour, marker, line; told from the others in grey, too
     ("pgd", "paper"): ("bounded head, PGD", BLUE, "o", "-"),
     ("adam", "paper"): ("same head, Adam", ORANGE, "s", "--"),
     ("adam", "scalar"): ("tf-scalar, Adam", AMBER, "D", "-."),
@@ -32,7 +45,8 @@ CELL, MARGIN = (4.3, 3.3), 1.0                  # inches: of a panel; of a block
 
 
 def draw(runs, rows, path):
-    """Draw runs (stats.read_runs) and their statistics (stats.points) to a file, a block for every task and noise."""
+    """Draw runs (read_runs) and their statistics (points) to a file, a block for every
+    task and noise."""
     from matplotlib.figure import Figure
 
     blocks = {}
@@ -40,8 +54,8 @@ def draw(runs, rows, path):
         if row["m90"] is not None:
             blocks.setdefault((row["task"], row["noise"]), []).append(row)
     panels = {key: success_panels(block) + growth_panels(block)
-              + trace_panels([run for run in runs if (run["task"], run["noise"]) == key], looks(block),
-                             ramp(sorted({row["T"] for row in block})))
+              + trace_panels([run for run in runs if (run["task"], run["noise"]) == key],
+                             looks(block), ramp(sorted({row["T"] for row in block})))
               for key, block in blocks.items()}
     heights = [math.ceil(len(cells) / COLUMNS) * CELL[1] + MARGIN for cells in panels.values()]
     columns = min(COLUMNS, max(map(len, panels.values())))
@@ -58,22 +72,26 @@ def draw(runs, rows, path):
         for ax in axes[len(cells):]:
             ax.set_axis_off()
         part.suptitle(title(blocks[key]), x=0.01, ha="left", weight="bold")
-        part.legend(legend.values(), legend, loc="outside lower center", ncols=2 * columns, frameon=False, fontsize=8)
+        part.legend(legend.values(), legend, loc="outside lower center", ncols=2 * columns,
+                    frameon=False, fontsize=8)
     save(figure, path)
 
 
 def title(rows):
-    """What a block is about: its task and what its series share. What they do not share is in their names."""
+    """What a block is about: its task and what its series share. What they do not share is in their
+    names."""
     task, noise = rows[0]["task"], rows[0]["noise"]
     name = task.upper() if task in ("and", "or") else task.capitalize()
-    shared = [f"{key} = {rows[0][key]:.4g}" for key in ("k", "p", "T") if len({row[key] for row in rows}) == 1]
+    shared = [f"{key} = {rows[0][key]:.4g}"
+              for key in ("k", "p", "T") if len({row[key] for row in rows}) == 1]
     names = {look["label"] for look in looks(rows).values()}
     return (", ".join([name, *shared, *([f"label noise {noise:g}"] if noise else [])])
             + (f": {names.pop()}" if len(names) == 1 else ""))
 
 
 def looks(rows):
-    """{series: how to draw it}; series of one method that differ in k, p or limit say so, and take other colours."""
+    """{series: how to draw it}; series of one method that differ in k, p or limit say so, and take
+    other colours."""
     series = {series_of(row): row for row in rows}
     found = {}
     for i, (key, row) in enumerate(series.items()):
@@ -83,7 +101,9 @@ def looks(rows):
         differ = [name for name in differ if name != "p" or "k" not in differ]
         name, *look = STYLES.get(pair, (", ".join(filter(None, pair)), BLACK, "d", "-"))
         look = look if len(twins) == 1 else list(STYLES.values())[i % len(STYLES)][1:]
-        label = ", ".join([name, *(f"{name} = {row[name]:.4g}" for name in differ if row[name] is not None)])
+        label = ", ".join([name,
+                           *(f"{name} = {row[name]:.4g}"
+                             for name in differ if row[name] is not None)])
         found[key] = dict(zip(("label", "color", "marker", "linestyle"), (label, *look)))
     return found
 
@@ -92,16 +112,19 @@ def ramp(values):
     """{T: how to draw it}, from dark to light."""
     from matplotlib import colormaps
 
-    return {T: {"label": f"T = {T}", "color": colormaps["viridis"](0.92 * i / max(1, len(values) - 1)),
+    return {T: {"label": f"T = {T}",
+                "color": colormaps["viridis"](0.92 * i / max(1, len(values) - 1)),
                 "marker": "osD^v<>PXdhp*"[i % 13], "linestyle": "-"} for i, T in enumerate(values)}
 
 
 def success_panels(rows):
-    """Success against m: of one series, or at one T, in one panel; else a panel for each T that the most series tried."""
+    """Success against m: of one series, or at one T, in one panel; else a panel for each T that the
+    most series tried."""
     styles, lengths = looks(rows), sorted({row["T"] for row in rows})
     if len(styles) == 1:
         colours = ramp(lengths)
-        return [partial(success, lines=[(row, colours[row["T"]]) for row in rows], title="Runs that learn")]
+        return [partial(success, lines=[(row, colours[row["T"]]) for row in rows],
+                        title="Runs that learn")]
     tried = {T: [(row, styles[series_of(row)]) for row in rows if row["T"] == T] for T in lengths}
     most = [T for T in lengths if len(tried[T]) == max(map(len, tried.values()))]
     shown = [most[i] for i in np.unique(np.linspace(0, len(most) - 1, MOST_T).round().astype(int))]
@@ -109,39 +132,44 @@ def success_panels(rows):
 
 
 def success(ax, lines, title):
-    """Share of successful runs with 95 % Wilson intervals, and the fitted curve, against m; m* where it is one."""
+    """Share of successful runs with 95 % Wilson intervals, and the fitted curve, against m; m*
+    where it is one."""
     for row, look in lines:
         share = np.divide(row["right"], row["n"])
         ends = np.array([wilson(*pair) for pair in zip(row["right"], row["n"])])
         bars = np.abs(ends.T - share)
-        ax.errorbar(row["m"], share, bars, **look | {"linestyle": "none", "label": None}, markersize=4, elinewidth=0.8)
+        ax.errorbar(row["m"], share, bars, **look | {"linestyle": "none", "label": None},
+                    markersize=4, elinewidth=0.8)
         ax.plot([], [], **look, markersize=4, linewidth=1)
         if row["curve"] is not None:
             m = np.geomspace(row["m_lowest"], row["m_highest"], 200)
             a, b = row["curve"]
-            ax.plot(m, 1 / (1 + np.exp(-a - b * np.log(m))), **look | {"marker": None, "label": None}, linewidth=1)
+            ax.plot(m, 1 / (1 + np.exp(-a - b * np.log(m))),
+                    **look | {"marker": None, "label": None}, linewidth=1)
     stars = {row["m_star"] for row, _ in lines}
     if len(stars) == 1 and None not in stars:
         ax.axvline(stars.pop(), color=BLACK, linewidth=1.2, label="information limit m*")
     ax.axhline(0.9, color=GREY, linewidth=0.6, zorder=0)
-    ax.set(xlabel="m, training samples", ylabel="share of runs that learn (95 % Wilson)", title=title,
-           ylim=(-0.04, 1.04))
+    ax.set(xlabel="m, training samples", ylabel="share of runs that learn (95 % Wilson)",
+           title=title, ylim=(-0.04, 1.04))
     plain_log(ax, "x")
 
 
 def growth_panels(rows):
     """m90 against T, or against k where only k varies."""
     against = next((key for key in ("T", "k") if len({row[key] for row in rows}) > 1), None)
-    return [] if against is None else [partial(growth, rows=rows, against=against)]
+    return [] if against is None else [partial(m90_panel, rows=rows, against=against)]
 
 
-def growth(ax, rows, against):
-    """m90 with 95 % intervals beside what limits it from below, and how the norm bound would grow."""
+def m90_panel(ax, rows, against):
+    """m90 with 95 % intervals beside what limits it from below, and how the norm bound would
+    grow."""
     styles = looks(rows)
     cut, shown = False, []
     for i, (key, look) in enumerate(styles.items()):
         own = [row for row in rows if series_of(row) == key]
-        shift = 1.03 ** (i - (len(styles) - 1) / 2) if against == "T" else 1        # intervals side by side
+        aside = i - (len(styles) - 1) / 2           # intervals side by side
+        shift = 1.03 ** aside if against == "T" else 1
         cut |= points_with_intervals(ax, own, look, [row[against] * shift for row in own])
         shown += [end for row in own for end in (row["m90"], row["m90_high"]) if 0 < end < math.inf]
     yardsticks(ax, rows, against)
@@ -149,23 +177,24 @@ def growth(ax, rows, against):
            ylabel="m90, training samples (95 % bootstrap)",
            title="Samples for 90 % success" + (" (arrows: beyond the m tried)" if cut else ""))
     shown += [1.6 * row["m_highest"] for row in rows if math.inf in (row["m90"], row["m90_high"])]
-    shown += [row[name] for row in rows for name in ("m_star", "screening") if row[name]]
+    shown += [row["m_star"] for row in rows if row["m_star"]]
     if max(shown) > 10 * min(shown):
         plain_log(ax, "y")
         ax.set_ylim(None, 1.3 * max(shown))
     else:
         ax.set_ylim(0, 1.1 * max(shown))
     if against == "T":
-        ax.set_xscale("log", base=2)
-        plain_ticks(ax, sorted({row["T"] for row in rows}))
+        positions_axis(ax, sorted({row["T"] for row in rows}))
     else:
         ax.set_xticks(sorted({row["k"] for row in rows}))
 
 
 def points_with_intervals(ax, rows, look, x):
-    """m90 of one series; arrows where it, or an end of its interval, lies beyond the m tried. Returns whether one does."""
+    """m90 of one series; arrows where it, or an end of its interval, lies beyond the m tried.
+    Returns whether one does."""
     inside = [(at, row) for at, row in zip(x, rows) if 0 < row["m90"] < math.inf]
-    ends = [(max(row["m90_low"], row["m_lowest"]), row["m90"], min(row["m90_high"], row["m_highest"]))
+    ends = [(max(row["m90_low"], row["m_lowest"]), row["m90"],
+             min(row["m90_high"], row["m_highest"]))
             for _, row in inside]
     bars = [[middle - low for low, middle, _ in ends], [high - middle for _, middle, high in ends]]
     ax.errorbar([at for at, _ in inside], [row["m90"] for _, row in inside], bars, **look,
@@ -173,12 +202,14 @@ def points_with_intervals(ax, rows, look, x):
     cut = [(at, row["m_lowest"], -1) for at, row in zip(x, rows) if row["m90"] == 0]
     cut += [(at, row["m_highest"], 1) for at, row in zip(x, rows) if row["m90"] == math.inf]
     for at, edge, _ in cut:
-        ax.plot(at, edge, color=look["color"], marker=look["marker"], markersize=4.5, markerfacecolor="white")
+        ax.plot(at, edge, color=look["color"], marker=look["marker"], markersize=4.5,
+                markerfacecolor="white")
     cut += [(at, row["m_lowest"], -1) for at, row in inside if row["m90_low"] == 0]
     cut += [(at, row["m_highest"], 1) for at, row in inside if row["m90_high"] == math.inf]
     for at, edge, way in cut:
         ax.annotate("", (at, edge * 1.5 ** way), (at, edge),
-                    arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3, "shrinkB": 0})
+                    arrowprops={"arrowstyle": "->", "color": look["color"], "shrinkA": 3,
+                                "shrinkB": 0})
     return bool(cut)
 
 
@@ -190,20 +221,15 @@ def yardsticks(ax, rows, against):
     first = {row[against]: row for row in reversed(rows) if against == "k" or row["k"] == usual}
     lines = [first[x] for x in sorted(first)]
     for name, label, colour, style in (("m_star", "information limit m*", BLACK, "-"),
-                                       ("fano", "Fano, no learner below", BLACK, (0, (1, 2))),
-                                       ("screening", "one position at a time, 90 %", GREY, (0, (6, 2, 1, 2)))):
+                                       ("fano", "Fano, no learner below", BLACK, (0, (1, 2)))):
         drawn = [row for row in lines if row[name] is not None]
-        ax.plot([row[against] for row in drawn], [row[name] for row in drawn], label=label + of if drawn else None,
-                color=colour, linestyle=style, linewidth=1.2, zorder=1)
+        ax.plot([row[against] for row in drawn], [row[name] for row in drawn],
+                label=label + of if drawn else None, color=colour, linestyle=style, linewidth=1.2,
+                zorder=1)
     start = next((row for row in lines if 0 < row["m90"] < math.inf), None)
     if start is not None and against == "T" and start["task"] != "parity":
         shape = [scalar_C2(10 ** 6, and_class(row["T"], row["k"])[0]).C2 for row in lines]
         scale = start["m90"] / shape[lines.index(start)]
-        ax.plot([row["T"] for row in lines], [scale * C2 for C2 in shape], color=GREY, linestyle=(0, (4, 4)),
-                linewidth=1, zorder=1, label="norm bound: shape only, scaled to the first m90")
-
-
-def plain_ticks(ax, values):
-    """Ticks at these values of a logarithmic x axis, at most eight of them named."""
-    ax.set_xticks(values, [f"{T:,}" if i % math.ceil(len(values) / 7) == 0 else "" for i, T in enumerate(values)])
-    ax.minorticks_off()
+        ax.plot([row["T"] for row in lines], [scale * C2 for C2 in shape], color=GREY,
+                linestyle=(0, (4, 4)), linewidth=1, zorder=1,
+                label="norm bound: shape only, scaled to the first m90")

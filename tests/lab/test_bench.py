@@ -1,28 +1,20 @@
 """The bench: it tells other functions from the same, times what it says, and refuses bad input before any work."""
+import importlib
 import json
 import os
 import re
 import time
-import warnings
 
 import numpy as np
 import pytest
 
-from minitf import cli
-from minitf.commands import bench as command
-from minitf.lab.bench import jax_steps as jax_peers, measure as bench, pytorch_steps as torch_peers
+from minitf.lab.bench import contenders as field
+from minitf.lab.bench import jax_steps as jax_peers
+from minitf.lab.bench import measure as bench
+from minitf.lab.bench import pytorch_steps as torch_peers
 
+command = importlib.import_module("minitf.commands.bench")
 SMALL = {"part": "step", "m": 6, "T": 5, "dtype": "float32"}
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*words):
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
-            warnings.simplefilter("error")
-            cli.commands.main([str(word) for word in words])
-        return end.value.code or 0, *capsys.readouterr()
-    return run
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def library(name):
 @pytest.mark.parametrize("part", ["step", "gpt"])
 def test_every_form_is_the_same_function(name, part):
     peers = library(name)
-    contenders, errors, left_out = bench.steps(SMALL | {"part": part}, peers)
+    contenders, errors, left_out = field.steps(SMALL | {"part": part}, peers)
     same = {f"{name} {form}" for form in ("identity", "tokens")} if part == "step" else \
         {"torch gpt"} & {f"{name} gpt"}
     assert errors.keys() == {"minitf"} | same and not left_out
@@ -51,7 +43,7 @@ def test_every_form_is_the_same_function(name, part):
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_the_steps_train_and_agree_along_the_way(name):
-    contenders, _, _ = bench.steps(SMALL | {"m": 40}, library(name))
+    contenders, _, _ = field.steps(SMALL | {"m": 40}, library(name))
     contenders.pop("products")
     losses = {who: [float(np.squeeze(step()[0] if who == "minitf" else step())) for _ in range(30)]
               for who, step in contenders.items()}
@@ -65,12 +57,9 @@ def test_another_function_is_told_apart(name, few_turns, monkeypatch):
     peers = library(name)
     form = peers[name].FORMS["identity"]
 
-    def without_cls(p, X):
-        return (form.logits if name == "torch" else form)(p | {"x_cls": 1.01 * p["x_cls"]}, X)
+    def wrong(p, X):
+        return form(p | {"x_cls": 1.01 * p["x_cls"]}, X)
 
-    wrong = without_cls
-    if name == "torch":
-        wrong = type("Wrong", (), {"data": form.data, "logits": staticmethod(without_cls)})
     assert bench.measure(SMALL, peers, 0.1)["agree"]
     monkeypatch.setitem(peers[name].FORMS, "identity", wrong)
     record = bench.measure(SMALL, peers, 0.1)
@@ -81,15 +70,15 @@ def test_another_function_is_told_apart(name, few_turns, monkeypatch):
 
 def test_distance():
     x = {"a": np.array([3.0, 4.0]), "b": np.zeros(2)}
-    assert bench.distance(x, x) == 0
-    assert bench.distance(x | {"a": np.array([3.0, 4.5])}, x) == pytest.approx(0.1)
+    assert field.distance(x, x) == 0
+    assert field.distance(x | {"a": np.array([3.0, 4.5])}, x) == pytest.approx(0.1)
     for wrong in {"a": x["a"]}, x | {"c": x["a"]}, x | {"a": np.ones((2, 1))}, x | {"a": np.array([3.0, np.nan])}:
-        assert bench.distance(wrong, x) == np.inf
+        assert field.distance(wrong, x) == np.inf
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_attention_is_the_same_function(dtype):
-    contenders, errors, _ = bench.attentions({"shape": (2, 2, 7, 4), "dtype": dtype}, library("torch"))
+    contenders, errors, _ = field.attentions({"shape": (2, 2, 7, 4), "dtype": dtype}, library("torch"))
     assert contenders.keys() == errors.keys() == {"minitf", "torch"}
     assert max(errors.values()) <= bench.TOL[dtype] / 10
 
@@ -108,8 +97,8 @@ def test_turns_measure_the_call_and_spare_the_slow():
 
 
 def test_forms_that_build_every_token_are_left_out_where_they_are_too_large(monkeypatch):
-    monkeypatch.setattr(bench, "LARGE", 20)
-    contenders, errors, left_out = bench.steps(SMALL, library("torch"))
+    monkeypatch.setattr(field, "LARGE", 20)
+    contenders, errors, left_out = field.steps(SMALL, library("torch"))
     assert left_out.keys() == {"torch tokens", "torch encoder"} and not left_out.keys() & contenders.keys()
 
 
@@ -135,7 +124,7 @@ def test_the_tables(run, monkeypatch):
                       "turns": {"minitf": 9, "products": 9, "torch identity": 1}, "left_out": {"torch tokens": "4 GB"},
                       "gflops": {"minitf": 40.2, "products": 80.1}, "agree": True, "busy": 1.1}]
     monkeypatch.setattr(bench, "run", lambda *args: iter(cells))
-    monkeypatch.setattr(command, "installed", lambda against: [])
+    monkeypatch.setattr(command, "installed", lambda name: False)
     code, out, err = run("bench", "--part", "step", "--threads", 1)
     assert code == 0
     lines = out.splitlines()
@@ -165,8 +154,8 @@ def test_bad_input_is_one_line(run, monkeypatch, words, message):
 
 def test_a_library_that_is_missing(run, monkeypatch):
     monkeypatch.setattr(bench, "run", lambda *args: iter(()))
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    assert command.installed(None) == []
+    monkeypatch.setattr(command, "installed", lambda name: False)
+    assert command.libraries_of(None) == []
     code, out, err = run("bench", "--against", "jax")
     assert (code, out, err) == (2, "", "Error: this needs jax: pip install 'minitf-attention[jax]'\n")
 

@@ -8,53 +8,10 @@ import warnings
 
 import numpy as np
 import pytest
+from sweeps import invent
 
 from minitf import cli
-from minitf.lab import trial as trials
-from minitf.lab.stats import points, read_runs
-
-
-def invent(path, *, task="and", k=3, T=(16, 64, 256), m=None, reps=20, method="pgd", model="paper",
-           middle=lambda T: 10 + 5 * np.log2(T), slope=10, limit=None, seed=0, curve=False, **changes):
-    """Write runs of a logistic truth in log m, nested over m within a seed, and return the path."""
-    base = trials.identity(task, k, method=method, model=model, limit=limit, seed=seed)
-    base["limit"] = limit
-    rng = np.random.default_rng([seed, len(method), k])
-    lines = []
-    for length in T:
-        m_star = trials.yardstick(base, length)
-        sizes = m or sorted({round(middle(length) * 2 ** (j / 4)) for j in range(-4, 7)})
-        for rep in range(reps):
-            luck = rng.logistic()
-            for size in sizes:
-                success = bool(slope * np.log(size / middle(length)) + 0.8 * luck + 0.2 * rng.logistic() > 0)
-                traces = training(rng, success, task, model, curve)
-                lines.append(dict.fromkeys(trials.RECORD) | base | {
-                    "T": length, "m": int(size), "rep": rep, "m_star": m_star, "attempts": 1 + int(rng.poisson(0.1)),
-                    "success": success, "success_any": success or bool(luck + size > 1.2 * middle(length) + 5), "support_exact": success,
-                    "accuracy": 1.0 if success else 0.8, "timeout": False, "train_loss": 0.001, "seconds": 0.1,
-                    "version": "0.1.0"} | traces | changes)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def training(rng, success, task, model, curve):
-    """Traces that rise late and steeply where a run succeeds."""
-    steps = int(rng.integers(600, 900))
-    at = np.array([2 ** j for j in range(12) if 2 ** j < steps] + [steps])
-    rise = 1 / (1 + np.exp(-4 * np.log(at / rng.uniform(80, 250)))) if success else 0.1 * at / at.max()
-    gap = 1 / (1 + np.exp(-3 * np.log(at / rng.uniform(50, 150)))) if success else np.zeros(len(at)) - 0.02
-    loss = np.log(2) * (1 - rise) + 0.001 + (0 if success else -0.4 * at / at.max())
-    states = [{"step": int(s), "accuracy": float(0.5 + r / 2), "loss": float(x),
-               "attention": None if model in (None, "mlp") else float(0.95 * r),
-               **({"fourier_gap": float(g)} if task == "parity" else {})}
-              for s, r, g, x in zip(at, rise, gap, loss)]
-    end = states.pop()
-    fine = np.unique(np.round(2 ** np.arange(0, np.log2(steps), 0.25)).astype(int))
-    noisy = np.interp(fine, at, loss) * np.exp(0.05 * rng.normal(size=len(fine)))
-    return {"snapshots": states, "steps": steps, "attention": end["attention"],
-            "fourier_gap": end.get("fourier_gap"),
-            "curve": [[int(s), float(x)] for s, x in zip(fine, noisy)] if curve else None}
+from minitf.lab.points import points, read_runs
 
 
 @pytest.fixture
@@ -105,9 +62,6 @@ m90 = a \+ b log2 T        a = \S+ \[\S+, \S+\], b = \S+ \[\S+, \S+\], b for eac
 m90 = a \+ b \(log2 T\)\^2    a = .*
 m90 = c T\^g               c = \S+ \[\S+, \S+\], g = \S+ \[\S+, \S+\], delta AIC \d+\.\d
 m90 = a \+ b log2 C\(T, 3\)  a = [^A]*
-target m90/m\* at most 2.0, upper end 2.2, at every T tried up to 16384: (met|missed at T = [\d, ]+)
-target upper end of g in c T\^g below 0.2: (met|missed)
-target m90 per doubling of T from 2 to 9: (met|missed)
 
 Written    figure.png
 Written    table.csv
@@ -135,7 +89,6 @@ def test_json_is_the_same_in_numbers_and_strict(plot, tmp_path):
     series, = record["series"]
     assert code == 0 and [row["T"] for row in series["rows"]] == [16, 64, 256]
     assert series["rows"][2]["m90"] is None and series["growth"]["left_out"] == [256]
-    assert [judge["met"] for judge in series["targets"]][0] in (True, False)
     assert record["figure"] == "a.svg" and (tmp_path / "a.svg").read_text().startswith("<?xml")
 
 

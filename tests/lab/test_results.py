@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from minitf.commands.plot import interval
-from minitf.lab.stats import point, read_runs
-from minitf.lab.trial import identity, trial
+from minitf.lab.points import point, read_runs
+from minitf.lab.protocol import identity
+from minitf.lab.trial import trial
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "data" / "results"
 COMMANDS = re.findall(r"^    python cli\.py plot (.*)$", (RESULTS / "README.md").read_text(encoding="utf-8"), re.M)
 

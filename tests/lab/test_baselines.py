@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from minitf.lab.baselines import l1_logistic, path, PENALTIES, screening, strongest
+from minitf.lab.baselines import PENALTIES, l1_logistic, path, screening, strongest
 from minitf.tasks.samples import sample_task
 
 

@@ -7,7 +7,7 @@ import stat
 import numpy as np
 import pytest
 
-from minitf.files import check_writable, FORMAT, load_arrays, save_arrays, VERSION, write_whole
+from minitf.files import FORMAT, VERSION, check_writable, load_arrays, save_arrays, write_whole
 from minitf.model.parameters import same_shapes
 from minitf.optim import flatten, unflatten
 

@@ -5,14 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from sweeps import invent
 
 from minitf.lab import laws
-from minitf.lab.baselines import screening
-from minitf.lab.limits import limits, screening_m
-from minitf.lab.stats import (fit_logistic, IDENTITY, intervals, isotonic, points, reach, read_runs,
-                              ROW)
-from minitf.tasks.samples import sample_task
-from test_plot import invent
+from minitf.lab.points import IDENTITY, ROW, limits, points, read_runs
+from minitf.lab.stats import fit_logistic, intervals, isotonic, reach
 
 M = np.array([20, 24, 28, 34, 40, 48, 57, 68, 80])
 M50, SLOPE = 40.0, 10.0
@@ -189,12 +186,12 @@ LAWS = {"log": (lambda T: 10 + 5 * math.log2(T), "ab", (10, 5)),
 @pytest.mark.parametrize("name", LAWS)
 def test_growth_tells_the_three_laws_apart(name):
     law, names, truth = LAWS[name]
-    fitted = laws.growth(grown(law))["laws"]
+    fitted = laws.fit_laws(grown(law))["laws"]
     assert fitted[name]["delta_aic"] == pytest.approx(0, abs=1e-6)
     assert all(fitted[other]["delta_aic"] > 4 for other in LAWS if other != name)
     found = fitted[name]["parameters"]
     assert [found[key]["value"] for key in names] == pytest.approx(truth, rel=1e-3)
-    picked = [min(LAWS, key=lambda key: laws.growth(grown(law, rng=np.random.default_rng(i)))["laws"][key]["chi2"])
+    picked = [min(LAWS, key=lambda key: laws.fit_laws(grown(law, rng=np.random.default_rng(i)))["laws"][key]["chi2"])
               for i in range(20)]
     assert picked.count(name) >= 16
 
@@ -204,7 +201,7 @@ def test_intervals_of_growth_hold_the_truth(name, key):
     law, names, truth = LAWS[name]
     rng, held, value = np.random.default_rng(5), 0, dict(zip(names, truth))[key]
     for _ in range(150):
-        found = laws.growth(grown(law, rng=rng))["laws"][name]["parameters"][key]
+        found = laws.fit_laws(grown(law, rng=rng))["laws"][name]["parameters"][key]
         held += found["low"] <= value <= found["high"]
     assert 0.9 <= held / 150 < 1
 
@@ -217,7 +214,7 @@ def test_the_power_law_is_a_weighted_line_through_the_logarithms():
     x, y = np.log([row["T"] for row in rows]), np.log([row["m90"] for row in rows])
     weights = 1 / np.array([row["sd"] for row in rows])
     line, covariance = np.polyfit(x, y, 1, w=weights, cov="unscaled")
-    found = laws.growth(rows)["laws"]["power"]
+    found = laws.fit_laws(rows)["laws"]["power"]
     g = found["parameters"]["g"]
     chi2 = ((weights * (y - np.polyval(line, x))) ** 2).sum()
     assert (g["value"], found["chi2"]) == pytest.approx((line[0], chi2), rel=1e-3)
@@ -226,13 +223,13 @@ def test_the_power_law_is_a_weighted_line_through_the_logarithms():
 
 def test_the_slope_against_the_information_limit_is_exact_where_it_holds():
     rows = grown(lambda T: 4 + 1.5 * math.log2(math.comb(T, 3)))
-    found = laws.growth(rows)["laws"]["information"]
+    found = laws.fit_laws(rows)["laws"]["information"]
     assert found["chi2"] == pytest.approx(0, abs=1e-6)
     assert [found["parameters"][key]["value"] for key in "ab"] == pytest.approx([4, 1.5], rel=1e-3)
 
 
 def test_a_law_that_does_not_fit_has_a_wider_interval():
-    sure = laws.growth(grown(LAWS["power"][0], sd=0.001))["laws"]
+    sure = laws.fit_laws(grown(LAWS["power"][0], sd=0.001))["laws"]
     width = {name: law["parameters"]["b"]["high"] - law["parameters"]["b"]["low"]
              for name, law in sure.items() if name != "power"}
     assert sure["power"]["chi2"] < 1e-3 and sure["log"]["chi2"] > 1e4
@@ -244,23 +241,9 @@ def test_m90_that_is_cut_off_is_left_out_and_named():
     rows[0] |= {"m90": 0, "m90_low": 0}
     rows[-1] |= {"m90_high": math.inf}
     rows[2] |= {"m90": None, "m90_low": None, "m90_high": None}
-    found = laws.growth(rows)
+    found = laws.fit_laws(rows)
     assert found["T"] == [64, 1024, 4096] and found["left_out"] == [16, 256, 16384]
-    assert laws.growth(rows[:2]) is None
-
-
-def test_targets_are_judged_on_the_interval():
-    def judged(rows):
-        return [(judge["met"], judge["missed_at"]) for judge in laws.targets(rows, laws.growth(rows))]
-
-    assert judged(grown(lambda T: 30 + 2.1 * math.log2(T), sd=0.01)) == [(True, []), (True, []), (True, [])]
-    wide = grown(lambda T: 30 + 2.1 * math.log2(T), sd=0.06)            # 1.98 with an upper end of 2.23
-    assert judged(wide)[0] == (False, [16384])
-    assert judged(grown(lambda T: 40.0)) == [(True, []), (True, []), (False, [])]
-    assert judged(grown(lambda T: 8 * T ** 0.195, sd=0.02))[1][0] is False
-    assert laws.targets(grown(LAWS["log"][0], method="adam"), None) == []
-    beyond = grown(lambda T: 30.0, T=(16, 64)) + grown(lambda T: 300.0, T=(65536,))
-    assert judged(beyond)[0] == (True, [])
+    assert laws.fit_laws(rows[:2]) is None
 
 
 # limits
@@ -269,20 +252,6 @@ def test_fano_is_that_of_the_table():
     assert [limits("and", 3, T, 0.5 ** (1 / 3), 0.0)["fano"] for T in (16, 64, 1024)] == [8, 14, 26]
     assert limits("majority", 3, 64, 0.5, 0.0)["bits"] == pytest.approx(15.35, abs=0.01)
     assert limits("parity", 2, 64, 0.5, 0.1)["fano"] > limits("parity", 3, 16, 0.5, 0.0)["fano"] - 2
-
-
-def test_screening_needs_what_it_needs_on_drawn_samples():
-    rng = np.random.default_rng(6)
-    for kind, g, p, noise in (("and", (0, 0, 0, 1), 0.5 ** (1 / 3), 0.0), ("majority", (0, 0, 1, 1), 0.5, 0.1)):
-        m, found = screening_m(64, g, p, noise), 0
-        for _ in range(600):
-            task = sample_task(rng, kind, 64, 3, p=p, noise=noise)
-            found += screening(*task.sample(rng, m), 3) == task.support
-        assert 0.86 <= found / 600 <= 0.94, (kind, m)
-
-
-def test_screening_finds_no_parity():
-    assert screening_m(16, (0, 1, 0, 1), 0.5) is None
 
 
 # runs and rows
@@ -327,8 +296,7 @@ def test_a_point_with_nothing_but_ambiguous_samples_has_no_numbers(tmp_path):
             run |= {"success": None, "success_any": None}
     empty, whole = points(runs)
     assert empty["m90"] is None and empty["ambiguous"] and whole["m90"] and empty.keys() == whole.keys()
-    assert laws.growth([empty, whole]) is None
-    assert laws.targets([empty, whole], None)[0]["missed_at"] == [16]
+    assert laws.fit_laws([empty, whole]) is None
 
 
 def test_compressed_runs_and_a_torn_last_line_are_read(tmp_path):

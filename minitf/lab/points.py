@@ -1,0 +1,161 @@
+"""From the runs of sweeps to rows: what was tried at each T, and how many samples it took.
+
+    rows = points(read_runs(["runs.jsonl"]))        a dict for every series and T: IDENTITY and ROW
+
+A series is what IDENTITY names.
+"""
+import math
+from itertools import groupby
+
+import numpy as np
+
+from minitf.checks import require
+from minitf.lab.journal import read
+from minitf.lab.protocol import METHODS, PROTOCOL, TASKS
+from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotonic, reach
+from minitf.tasks import mean_label, ones_by_count, truth_table
+from minitf.theory import fano_m, log_supports
+
+IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit")
+HUGE = 2 ** 53            # whole numbers below it are exact as floats
+NUMBER, MAYBE = (int, float), (int, float, type(None))
+FIELDS = {              # what a run must hold, and as what
+    "task": str, "k": int, "p": NUMBER, "noise": NUMBER, "method": str, "model": (str, type(None)),
+    "limit": MAYBE, "seed": int, "T": int, "m": int, "rep": int, "m_star": MAYBE, "attempts": int,
+    "success": (bool, type(None)), "success_any": (bool, type(None)), "timeout": bool,
+    "seconds": NUMBER, "steps": MAYBE, "train_loss": MAYBE, "attention": MAYBE,
+    "fourier_gap": MAYBE, "snapshots": list, "curve": (list, type(None))}
+ROW = {
+    "T": "positions",
+    "runs": "runs that trained",
+    "reps": "seeds among them",
+    "redraws": "ambiguous samples drawn again",
+    "ambiguous": "runs given up as ambiguous, left out of every fit",
+    "timeouts": "runs stopped by the clock, counted as failures",
+    "m_lowest": "smallest m tried",
+    "m_highest": "largest m tried",
+    "m50": "m for 50 % success; 0 below m_lowest, inf above m_highest",
+    "m50_low": "95 % interval",
+    "m50_high": "",
+    "m90": "m for 90 % success, the same",
+    "m90_low": "95 % interval",
+    "m90_high": "",
+    "m90_isotonic": "the same from a curve that only has to increase",
+    "m90_any": "m for 90 % success at any time of training",
+    "bits": "log2 C(T, k)",
+    "m_star": "so many samples determine the support with 95 %: the information limit",
+    "fano": "so many any method needs for 95 %",
+    "ratio": "m90 / m_star",
+    "ratio_low": "95 % interval",
+    "ratio_high": "",
+}
+
+
+def limits(task, k, T, p, noise, delta=0.05):
+    """How many samples a task asks for, whoever learns it: log2 C(T, k) bits name the support, and
+    with fewer than `fano` samples no method finds it with probability 1 - delta."""
+    mean = mean_label(ones_by_count(truth_table(task, k)), p)
+    fano = fano_m(log_supports(T, k), delta, mean + noise - 2 * noise * mean)
+    return {"bits": math.log2(math.comb(T, k)), "fano": fano}
+
+
+def point(runs, resamples=RESAMPLES):
+    """The row of the runs of one series at one T: IDENTITY and ROW."""
+    first, trained = runs[0], [run for run in runs if run["success"] is not None]
+    row = {name: first[name] for name in IDENTITY}
+    row |= dict.fromkeys((*ROW, "m", "right", "n", "curve")) | {
+        "T": first["T"], "runs": len(trained), "ambiguous": len(runs) - len(trained),
+        "reps": len({(run["seed"], run["rep"]) for run in trained}), "m_star": first["m_star"],
+        "redraws": sum(run["attempts"] - 1 for run in trained),
+        "timeouts": sum(run["timeout"] for run in trained),
+        "seconds": sum(run["seconds"] for run in runs)}
+    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")))
+    return row | (curve_of(trained, resamples, row["m_star"]) if trained else {})
+
+
+def curve_of(trained, resamples, m_star):
+    """The part of a row that the curve of success against m decides."""
+    m, outcomes = grid(trained, "success")
+    right, n = np.nansum(outcomes, axis=0), (~np.isnan(outcomes)).sum(0)
+    m50, m90 = reach(SHARES, m, right, n).tolist()
+    a, b = fit_logistic(np.log(m), right, n)
+    rng = np.random.default_rng(0)
+    (low50, high50), (low90, high90) = intervals(m, outcomes, resamples, rng).tolist()
+    any_time = np.nansum(grid(trained, "success_any")[1], axis=0)
+    part = {"m": m.tolist(), "right": right.astype(int).tolist(), "n": n.tolist(),
+            "curve": [float(a), float(b)] if b > 0 and 0 < right.sum() < n.sum() else None,
+            "m_lowest": int(m[0]), "m_highest": int(m[-1]),
+            "m50": m50, "m50_low": low50, "m50_high": high50,
+            "m90": m90, "m90_low": low90, "m90_high": high90,
+            "m90_isotonic": isotonic(0.9, m, right, n),
+            "m90_any": float(reach(SHARES, m, any_time, n)[1])}
+    if m_star:
+        part |= {f"ratio{end}": part[f"m90{end}"] / m_star for end in ("", "_low", "_high")}
+    return part
+
+
+def grid(runs, key):
+    """The m tried (J,) and an outcome of every seed at every m (reps, J), NaN where it has none."""
+    m = sorted({run["m"] for run in runs})
+    reps = sorted({(run["seed"], run["rep"]) for run in runs})
+    outcomes = np.full((len(reps), len(m)), np.nan)
+    for run in runs:
+        outcomes[reps.index((run["seed"], run["rep"])), m.index(run["m"])] = run[key]
+    return np.array(m), outcomes
+
+
+def points(runs, resamples=RESAMPLES):
+    """A row (`point`) for every series and every T in it, in this order."""
+    def place(run):
+        numbers = [run[name] for name in ("k", "p", "noise")]
+        method = METHODS.index(run["method"])
+        return TASKS.index(run["task"]), *numbers, method, repr(series_of(run)), run["T"]
+
+    return [point(list(group), resamples) for _, group in groupby(sorted(runs, key=place), place)]
+
+
+def series_of(run):
+    """What two runs, or rows, of one series have in common."""
+    return tuple(run[name] for name in IDENTITY)
+
+
+def read_runs(paths):
+    """The runs of several files of sweeps, each line a record of minitf.lab.trial.
+
+    Errors: OSError; ValueError for another kind of file or line, another protocol, a run that is
+    there twice, and where nothing was trained.
+    """
+    seen, runs = {}, []
+    for path in paths:
+        found = read(path)
+        if not found:
+            raise ValueError(f"{path}: expected at least one run, got none")
+        for number, run in enumerate(found, 1):
+            where = f"{path}, line {number}"
+            check_run(where, run)
+            key = tuple(run[name] for name in (*IDENTITY, "seed", "T", "m", "rep"))
+            if key in seen:
+                raise ValueError(f"{where}: expected every run once, got that of {seen[key]} again")
+            seen[key] = where
+            runs.append(run)
+    if all(run["success"] is None for run in runs):
+        raise ValueError(f"{paths[0]}: expected a run that trained, got ambiguous samples alone")
+    return runs
+
+
+def check_run(where, run):
+    """Refuse a line that is no run of this protocol."""
+    require(run["protocol"] == PROTOCOL, where, f"a run of protocol {PROTOCOL}", run["protocol"])
+    wrong = [key for key, kind in FIELDS.items() if not isinstance(run.get(key, ...), kind)]
+    if not wrong:
+        wrong += [name
+                  for name, known in (("task", TASKS), ("method", METHODS))
+                  if run[name] not in known]
+        ranges = {"k": (1, 20), "T": (run["k"], HUGE), "m": (1, HUGE), "m_star": (0, HUGE),
+                  "attempts": (1, HUGE), "p": (2 ** -40, 1 - 2 ** -40), "noise": (0, 0.5),
+                  "seconds": (0, HUGE)}
+        wrong += [name for name, (least, most) in ranges.items()
+                  if run[name] is not None and not least <= run[name] <= most]
+    if wrong:
+        raise ValueError(f"{where}: expected a run of a sweep, got one without a proper "
+                         f"{', '.join(wrong)}")
