@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from minitf import fit, sample_task
 from minitf.fast.cls_head import bit_averager, mean_bit
 from minitf.tasks.supports import consistent_supports
-from minitf.lab import draw, run as runs
+from minitf.lab import draw as drawing, run as runs
 from minitf.fast.forward import forward, predictor
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import init_params
@@ -113,16 +113,16 @@ def test_supports_and_training_are_those_of_ordinary_bits(kind):
 def test_a_packed_sample_is_that_of_the_task(monkeypatch):
     task = sample_task(np.random.default_rng(6), "and", 1000, 3)
     X, y = task.sample(np.random.default_rng(7), 77)
-    monkeypatch.setattr(draw, "PACK", 1)
-    packed, labels = draw.sample_of(task, np.random.default_rng(7), 77)
+    monkeypatch.setattr(drawing, "PACK", 1)
+    packed, labels = drawing.sample_of(task, np.random.default_rng(7), 77)
     assert isinstance(packed, Packed) and np.array_equal(np.asarray(packed), X) and np.array_equal(labels, y)
 
 
 def test_an_adam_run_on_packed_bits(monkeypatch):
     """What learns from minibatches learns the same from packed bits."""
     records = []
-    for size in draw.PACK, 1:
-        monkeypatch.setattr(draw, "PACK", size)
+    for size in drawing.PACK, 1:
+        monkeypatch.setattr(drawing, "PACK", size)
         records.append(runs.plan_task("and", 2, 24, m=200, method="adam", steps=100).run()[1] | {"seconds": None})
     assert records[0] == records[1]
 
@@ -133,7 +133,7 @@ def test_learns_from_262144_bits_in_little_memory(kind):
     """The exact support at m = 4 log2 C(T, 3), in less memory than the bytes of the sample."""
     import tracemalloc
     task = sample_task(np.random.default_rng(8), kind, 1 << 18, 3)
-    X, y = draw.sample_of(task, np.random.default_rng(9), 206)
+    X, y = drawing.sample_of(task, np.random.default_rng(9), 206)
     tracemalloc.start()
     result = fit(X, y, ModelConfig.paper(1 << 18, 3))
     peak = tracemalloc.get_traced_memory()[1]

@@ -325,7 +325,7 @@ def run(capsys, *words):
 @pytest.fixture
 def small(monkeypatch):
     """check torch and check jax with peers in NumPy, few questions, and modules that stand for the frameworks."""
-    monkeypatch.setattr("minitf.commands.check.PATIENCE", math.inf)
+    monkeypatch.setattr("minitf.commands.progress.PATIENCE", math.inf)
     versions = {name: type(importlib)(name) for name in PEERS}
     for name, module in versions.items():
         module.__version__ = "1.2.3"
@@ -383,6 +383,6 @@ def test_all_runs_what_is_installed_and_says_what_is_not(small, monkeypatch, cap
 
 
 def test_progress_is_shown_on_stderr_when_it_takes_long(small, monkeypatch, capsys):
-    monkeypatch.setattr("minitf.commands.check.PATIENCE", 0.0)
+    monkeypatch.setattr("minitf.commands.progress.PATIENCE", 0.0)
     code, out, err = run(capsys, "torch")
     assert code == 0 and "asking torch" in err and "asking" not in out
