@@ -1,4 +1,4 @@
-"""explain: a small head worked by hand. check: this installation, and other frameworks, against exact values."""
+"""check: this installation, and other frameworks, against exact values."""
 import importlib
 from functools import partial
 
@@ -17,7 +17,12 @@ def show_gradients(rows):
     for row in rows:
         wrong = "" if row["agrees"] else "  WRONG"
         yield f"{row['case']:40}  {row['method']:10}  {row['error']:11.1e}{wrong}"
-    yield f"{sum(row['agrees'] for row in rows)} of {len(rows)} pullbacks are the derivative of their forward"
+    yield f"{agreeing(rows)} pullbacks are the derivative of their forward"
+
+
+def agreeing(rows):
+    """How many of the rows agree, in words."""
+    return f"{sum(row['agrees'] for row in rows)} of {len(rows)}"
 
 
 def show_golden(rows):
@@ -29,33 +34,42 @@ def show_golden(rows):
         yield f"{family:12}  {len(some):5}  {max(row['ratio'] for row in some):23.2g}{wrong}"
     for row in rows:
         if not row["agrees"] and row["ratio"] > 1:
-            yield f"{row['case']}: {row['worst']} is off by {row['error']:.2g}, tolerance {row['tol']:.2g}"
+            yield (f"{row['case']}: {row['worst']} is off by {row['error']:.2g}, "
+                   f"tolerance {row['tol']:.2g}")
         elif not row["agrees"]:
             yield f"{row['case']}: {row['worst']} is not exactly zero where it must be"
-    yield f"{sum(row['agrees'] for row in rows)} of {len(rows)} cases agree with their golden values"
+    yield f"{agreeing(rows)} cases agree with their golden values"
 
 
 def show_peers(report):
-    """The table of `check torch` and `check jax`: a block a function, then what the conventions in it mean."""
+    """The table of `check torch` and `check jax`: a block a function, then what the conventions in
+    it mean."""
     meaning = importlib.import_module("minitf.trust.frameworks.conventions").MEANING
     rows, seen = report["cases"], {}
-    yield f"{report['framework']} {report['version']} against minitf: values and gradients of every case"
+    name = f"{report['framework']} {report['version']}"
+    yield f"{name} against minitf: values and gradients of every case"
     for peer, lacks in report["unasked"].items():
         yield f"\n{peer}" + (f"   (not asked: {counted(lacks)})" if lacks else "")
         yield f"  {'family':26} {'dtype':8} {'cases':>5}  {'worst':>7}  verdicts"
         for row in (row for row in rows if row["peer"] == peer):
-            yield f"  {row['family']:26} {row['dtype']:8} {row['cases']:5}  {row['worst']:7.2g}  {counted(row['verdicts'])}"
+            yield (f"  {row['family']:26} {row['dtype']:8} {row['cases']:5}  {row['worst']:7.2g}  "
+                   f"{counted(row['verdicts'])}")
             seen |= row["verdicts"]
-    yield "\nworst: the largest error, in units of the error that the rule for golden vectors allows"
+    yield "\nworst: the largest error, in units of what the rule for golden vectors allows"
     used = [name for name in meaning if name in seen]
-    yield from (["\ndiffers by convention: minitf computes what the convention predicts, and it was met"] if used else [])
-    yield from (f"  {name}\n{click.wrap_text(meaning[name], 110, '      ', '      ')}" for name in used)
+    if used:
+        yield ("\ndiffers by convention: minitf computes what the convention predicts, and it was "
+               "met")
+    yield from (f"  {name}\n{click.wrap_text(meaning[name], 110, '      ', '      ')}"
+                for name in used)
     yield f"\n{report['random']} random cases of attention; of them had"
     yield click.wrap_text(counted(report["options"]), 110, "  ", "  ")
-    wrong = [line for row in rows for line in (f"{row['peer']}: {text}" for text in row["disagree"])]
-    yield "\nevery case agrees, or differs by a convention" if not wrong else f"\n{len(wrong)} answers DISAGREE"
+    wrong = [f"{row['peer']}: {text}" for row in rows for text in row["disagree"]]
+    yield f"\n{len(wrong)} answers DISAGREE" if wrong else \
+        "\nevery case agrees, or differs by a convention"
     yield from wrong[:SHOWN]
-    yield from ([f"and {len(wrong) - SHOWN} more; --json has them all"] if len(wrong) > SHOWN else [])
+    if len(wrong) > SHOWN:
+        yield f"and {len(wrong) - SHOWN} more; --json has them all"
 
 
 def counted(tally):
@@ -94,15 +108,15 @@ Examples:
   minitf check torch --seed 1""")
 @click.argument("what", type=click.Choice([*KINDS, "all"]))
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-              help="Draws arguments, cotangents, directions, and the random cases of torch and jax.")
+              help="Draws cotangents, directions, and the random cases of torch and jax.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
 def check(what, seed, json):
     """Check this installation, and other frameworks.
 
-    gradients: every pullback against its forward, in a random direction. golden: every value against 50-digit
-    arithmetic, from the files of data/golden, hashes first. torch, jax: their attention against minitf, values and
-    gradients, on the golden vectors and on 300 random cases, by the rule of data/golden/README.md. all: everything
-    that is installed.
+    gradients: every pullback against its forward, in a random direction. golden: every value
+    against 50-digit arithmetic, from the files of data/golden, hashes first. torch, jax: their
+    attention against minitf, values and gradients, on the golden vectors and on 300 random cases,
+    by the rule of data/golden/README.md. all: everything that is installed.
 
     Exit code 0: all agree, or differ by a convention that is named; 1: one does not.
     """
@@ -115,10 +129,12 @@ def check(what, seed, json):
         if not json:
             title = [f"== {name}"] if what == "all" else []
             click.echo("\n".join([*title, *KINDS[name][1](report), *title[1:]]))
-    failed = [row["case"] for report in reports.values() for row in report["cases"] if not row["agrees"]]
+    failed = [row["case"] for report in reports.values() for row in report["cases"]
+              if not row["agrees"]]
     if json:
         whole = {"checks": reports, "skipped": skipped} if what == "all" else reports[what]
         click.echo(as_json({"what": what, "seed": seed, "failed": failed} | whole))
     elif skipped:
-        click.echo("\n".join(f"== {name}: skipped, not installed: pip install 'minitf-attention[{name}]'" for name in skipped))
+        for name in skipped:
+            click.echo(f"== {name}: skipped, not installed: pip install 'minitf-attention[{name}]'")
     return 1 if failed else 0

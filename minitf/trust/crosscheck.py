@@ -1,11 +1,12 @@
-"""Judge attention of another framework: values and gradients against minitf, over golden vectors and random cases.
+"""Judge attention of another framework: values and gradients against minitf, over golden vectors
+and random cases.
 
     for row in crosscheck("torch", seed=0)["cases"]:
         print(row["peer"], row["family"], row["dtype"], row["cases"], row["worst"], row["verdicts"])
-    case = {q.name: q for q in questions(seed=0)}["fuzz 17"]            # its arguments, options, what is expected
+    {q.name: q for q in questions(seed=0)}["fuzz 17"]       # its arguments, what is expected
 
-A case agrees by the published rule (`golden.agreement`), differs by a convention if the peer meets what minitf computes
-under that convention (`conventions`), and DISAGREES otherwise.
+A case agrees by the published rule (`golden.agreement`), differs by a convention if the peer meets
+what minitf computes under that convention (`conventions`), and DISAGREES otherwise.
 """
 import importlib
 import math
@@ -16,7 +17,13 @@ import numpy as np
 
 from minitf.model import ModelConfig
 from minitf.trust.frameworks.adapters import PEERS
-from minitf.trust.frameworks.conventions import OPTIONS, attention_values, largest_score, model_values, zeros
+from minitf.trust.frameworks.conventions import (
+    OPTIONS,
+    attention_values,
+    largest_score,
+    model_values,
+    zeros,
+)
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import agreement, load_golden
@@ -25,14 +32,16 @@ RUNS = 16
 HUGE = 1e200                    # a relative error that is none
 SHAPES = {"jax": 20}            # JAX compiles for every shape
 AGREES, DISAGREES, UNASKED = "agree", "DISAGREES", "not expressible"
-FAMILIES = ("golden vectors", "no mask", "causal", "boolean mask", "padding", "additive mask", "large logits", "scale <= 0",
+FAMILIES = ("golden vectors", "no mask", "causal", "boolean mask", "padding", "additive mask",
+            "large logits", "scale <= 0",
             "NaN in masked v", "empty rows", "empty rows, additive mask", "random weights")
 
 
 class Question(NamedTuple):
     """A case for the peers of one kind: "attention", "block" or "encoder".
 
-    expected   {name: array}, float64          err_plain   {name: l2 error of the plain formula in float32}
+    expected   {name: array}, float64
+    err_plain  {name: l2 error of the plain formula in float32}
     zeros      {name: boolean array}, entries that must be 0          has   the names of its options
     """
     name: str
@@ -48,7 +57,8 @@ class Question(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came of a question. ratio: error / allowed error of the worst array; why: its name, or what was raised."""
+    """What came of a question. ratio: error / allowed error of the worst array; why: its name, or
+    what was raised."""
     peer: str
     question: Question
     dtype: str
@@ -58,14 +68,18 @@ class Verdict(NamedTuple):
 
 
 def questions(seed, count=300, shapes=None, golden=True):
-    """The golden cases that peers can be asked, and random ones: `count` of attention, a tenth as many of models."""
+    """The golden cases that peers can be asked, and random ones: `count` of attention, a tenth as
+    many of models."""
     for case in load_golden() if golden else ():
         if case.op == "attention":
-            arguments = {name: x for name, x in (case.arguments | case.cotangents).items() if name != "mask"}
-            options = {"mask": case.arguments.get("mask"), "causal": False, "scale": None, "softcap": None} | case.options
+            arguments = {name: x for name, x in (case.arguments | case.cotangents).items()
+                         if name != "mask"}
+            options = {"mask": case.arguments.get("mask"), "causal": False, "scale": None,
+                       "softcap": None} | case.options
             yield question(case.name, "attention", arguments, options, case)
         elif case.op == "forward" and case.options.get("block") == "gpt":
-            arguments = {name: x for name, x in (case.arguments | case.cotangents).items() if name != "X"}
+            arguments = {name: x for name, x in (case.arguments | case.cotangents).items()
+                         if name != "X"}
             options = {"model": ModelConfig(**case.options), "X": case.arguments["X"]}
             yield question(case.name, kind_of(options["model"]), arguments, options, case)
     for i, (arguments, options) in enumerate(attention_cases(seed, count, shapes)):
@@ -78,21 +92,24 @@ def question(name, kind, arguments, options, case=None):
     """A Question; what is expected, if not a golden case says it, comes from minitf in float64."""
     attends = kind == "attention"
     values = attention_values if attends else model_values
-    has = tuple(name for name, test in OPTIONS.items() if test(arguments, options)) if attends else ()
+    has = tuple(name for name, test in OPTIONS.items()
+                if test(arguments, options)) if attends else ()
     if case is None:
         expected = values(arguments, options)
         finite = {name: np.nan_to_num(x) for name, x in arguments.items()}
         err_plain = errors(plain if attends else plain_model, finite, options, expected, np.float32)
         tol = 1e-12 + 16 * 2.0**-53 * (largest_score(arguments, options) if attends else 0)
     else:
-        expected, err_plain, tol = case.outputs | case.gradients, case.err_plain["float32"], case.tol
+        expected = case.outputs | case.gradients
+        err_plain, tol = case.err_plain["float32"], case.tol
     family = "golden vectors" if case else family_of(has) if attends else "random weights"
     return Question(name, family, kind, arguments, options, expected, err_plain, tol,
                     zeros(arguments, options) if attends else {}, has)
 
 
 def kind_of(model):
-    """Whether a block of this gpt is nn.TransformerEncoderLayer, or nn.MultiheadAttention and no more."""
+    """Whether a block of this gpt is nn.TransformerEncoderLayer, or nn.MultiheadAttention and no
+    more."""
     return "encoder" if model.d_ff else "block"
 
 
@@ -100,7 +117,8 @@ def family_of(has):
     """The one family that a case of attention with these options is counted in."""
     if "empty rows" in has:
         return "empty rows, additive mask" if "additive mask" in has else "empty rows"
-    for name in "NaN in masked v", "scale <= 0", "large logits", "additive mask", "padding", "boolean mask":
+    for name in ("NaN in masked v", "scale <= 0", "large logits", "additive mask", "padding",
+                 "boolean mask"):
         if name in has:
             return name
     return "causal" if {"top-left", "bottom-right"} & set(has) else "no mask"
@@ -112,8 +130,9 @@ def cast(arguments, dtype):
 
 
 def errors(formula, arguments, options, expected, dtype):
-    """l2 errors {name: error} of a formula in a precision, over entries that are finite: the worst of RUNS, as one may
-    be lucky; all but the first are given arguments that differ by a unit in their last place, up or down."""
+    """l2 errors {name: error} of a formula in a precision, over entries that are finite: the worst
+    of RUNS, as one may be lucky; all but the first are given arguments that differ by a unit in
+    their last place, up or down."""
     rng, worst = np.random.default_rng(0), dict.fromkeys(expected, 0.0)
     for run in range(RUNS):
         unit = np.finfo(dtype).eps * bool(run)
@@ -150,11 +169,13 @@ def ask(peer, q, dtype):
         return Verdict(peer.name, q, name, AGREES, *worst)
     for convention, (predict, formula) in peer.conventions.items():
         expected = predict(q.arguments, q.options)
-        if expected is not None and compare(expected, found, dict.fromkeys(expected, HUGE))[0]:     # NaN in their places
+        # NaN in their places
+        if expected is not None and compare(expected, found, dict.fromkeys(expected, HUGE))[0]:
             rule = peer.precision or dtype
             least = exact if rule == np.float64 else lower(expected, q.err_plain, rule)
             err = errors(formula, q.arguments, q.options, expected, rule)
-            allowed = {name: max(error, least[name]) for name, error in lower(expected, err, rule).items()}
+            allowed = {name: max(error, least[name])
+                       for name, error in lower(expected, err, rule).items()}
             agrees, *met = compare(expected, found, allowed)
             if agrees:
                 return Verdict(peer.name, q, name, convention, *met)
@@ -162,19 +183,23 @@ def ask(peer, q, dtype):
 
 
 def lower(expected, err, dtype):
-    """The relative errors {name: error} that the published rule allows a precision in which a formula has these."""
+    """The relative errors {name: error} that the published rule allows a precision in which a
+    formula has these."""
     sizes = {name: float(np.linalg.norm(np.nan_to_num(x))) or 1.0 for name, x in expected.items()}
-    return {name: 2 * err[name] / size + 4 * float(np.finfo(dtype).eps) for name, size in sizes.items()}
+    return {name: 2 * err[name] / size + 4 * float(np.finfo(dtype).eps)
+            for name, size in sizes.items()}
 
 
 def compare(expected, found, allowed, zeros={}):
-    """Do all arrays agree? Then error / allowed error of the worst one, and its name. A NaN must be met by a NaN."""
+    """Do all arrays agree? Then error / allowed error of the worst one, and its name. A NaN must be
+    met by a NaN."""
     results = []
     for name, reference in expected.items():
         x, nan = np.asarray(found.get(name)), np.isnan(reference)
         if x.shape != reference.shape or not np.array_equal(np.isnan(x), nan):
             return False, math.inf, name
-        error, agrees = agreement(np.where(nan, 0, reference), np.where(nan, 0, x), tol=allowed[name])
+        error, agrees = agreement(np.where(nan, 0, reference), np.where(nan, 0, x),
+                                  tol=allowed[name])
         if name in zeros and x[zeros[name]].any():
             error, agrees = math.inf, False
         results.append((agrees, -error / allowed[name], name))
@@ -183,23 +208,30 @@ def compare(expected, found, allowed, zeros={}):
 
 
 def table(found):
-    """Sum Verdicts up, a dict for every peer, family and precision: how many cases, the worst, which verdicts."""
+    """Sum Verdicts up, a dict for every peer, family and precision: how many cases, the worst,
+    which verdicts."""
     groups, peers = {}, []
     for v in found:
         peers += [v.peer] if v.peer not in peers else []
         if v.verdict != UNASKED:
             groups.setdefault((v.peer, v.question.family, v.dtype), []).append(v)
-    ordered = sorted(groups, key=lambda key: (peers.index(key[0]), FAMILIES.index(key[1]), key[2] != "float64"))
-    return [{"case": ", ".join(key), "peer": key[0], "family": key[1], "dtype": key[2], "cases": len(groups[key]),
-             "worst": max(v.ratio for v in groups[key]), "agrees": all(v.verdict != DISAGREES for v in groups[key]),
+    ordered = sorted(groups, key=lambda key: (peers.index(key[0]), FAMILIES.index(key[1]),
+                                              key[2] != "float64"))
+    return [{"case": ", ".join(key), "peer": key[0], "family": key[1], "dtype": key[2],
+             "cases": len(groups[key]),
+             "worst": max(v.ratio for v in groups[key]),
+             "agrees": all(v.verdict != DISAGREES for v in groups[key]),
              "verdicts": tally(v.verdict for v in groups[key]),
-             "disagree": [disagreement(v) for v in groups[key] if v.verdict == DISAGREES]} for key in ordered]
+             "disagree": [disagreement(v) for v in groups[key] if v.verdict == DISAGREES]}
+             for key in ordered]
 
 
 def disagreement(v):
     """One line on a Verdict that is DISAGREES."""
-    off = f"off by {v.ratio:.3g} times the error allowed" if v.ratio < math.inf else "shape, a zero or a NaN is wrong"
-    return f"{v.question.name}, {v.dtype}: " + (f"{v.why}: {off}" if v.why in v.question.expected else v.why)
+    off = f"off by {v.ratio:.3g} times the error allowed"
+    off = off if v.ratio < math.inf else "shape, a zero or a NaN is wrong"
+    return f"{v.question.name}, {v.dtype}: " + (f"{v.why}: {off}" if v.why in v.question.expected
+                                                else v.why)
 
 
 def tally(names):
@@ -208,13 +240,17 @@ def tally(names):
 
 
 def crosscheck(framework, seed=0, watch=iter):
-    """Ask the peers of a framework everything: a dict with its version, how many random cases had which option, the
-    rows of `table` as "cases", and for every peer how many cases it cannot express. watch: shows who is asking how far.
+    """Ask the peers of a framework everything: a dict with its version, how many random cases had
+    which option, the rows of `table` as "cases", and for every peer how many cases it cannot
+    express. watch: shows who is asking how far.
     """
     asked = list(questions(seed, shapes=SHAPES.get(framework)))
     random = [q for q in asked if q.kind == "attention" and q.family != "golden vectors"]
     found = list(verdicts(PEERS[framework], watch(asked)))
-    unasked = {peer.name: tally(v.why for v in found if v.verdict == UNASKED and v.dtype == "float64" and
+    unasked = {peer.name: tally(v.why for v in found if v.verdict == UNASKED
+                                and v.dtype == "float64" and
                                 v.peer == peer.name) for peer in PEERS[framework]}
-    return {"framework": framework, "version": importlib.import_module(framework).__version__, "random": len(random),
-            "options": tally(option for q in random for option in q.has), "cases": table(found), "unasked": unasked}
+    return {"framework": framework, "version": importlib.import_module(framework).__version__,
+            "random": len(random),
+            "options": tally(option for q in random for option in q.has), "cases": table(found),
+            "unasked": unasked}

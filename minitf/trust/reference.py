@@ -1,4 +1,5 @@
-"""What minitf itself makes of the golden cases: its answers, and its pullbacks against their own forward.
+"""What minitf itself makes of the golden cases: its answers, and its pullbacks against their own
+forward.
 
     judge(case, computed(case))                         what `check golden` does with every case
     for row in check_gradients(seed=0): ...             what `check gradients` does
@@ -30,7 +31,8 @@ from minitf.projections import Ball, Intersection, Simplex
 from minitf.trust.golden import judge, load_golden
 from minitf.trust.verify import check_pullback, saved
 
-OPERATORS = {op.__name__: op for op in (add, attention, cap, cls_head, embed, gelu, identity, linear,
+OPERATORS = {op.__name__: op
+             for op in (add, attention, cap, cls_head, embed, gelu, identity, linear,
                                         layer_norm, logistic, mean_bit, relu, softmax, unit_ball)}
 SETS = {"Ball": Ball, "Simplex": Simplex,
         "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
@@ -95,7 +97,8 @@ def weights(case):
 
 
 def cls_weights(s, v, s_cls, v_cls, X):
-    """Weights (m, H, T+1) and log-sum-exp (m, H) of cls_head: a query 1 whose keys are the scores."""
+    """Weights (m, H, T+1) and log-sum-exp (m, H) of cls_head: a query 1 whose keys are the
+    scores."""
     S = s[:, X, np.arange(X.shape[1])].swapaxes(0, 1)
     first = np.broadcast_to(s_cls[:, None], S.shape[:2] + (1,))
     S = np.concatenate([first, S], axis=-1)
@@ -131,15 +134,15 @@ def trace(a, model, lr, steps):
 
 
 def check_golden(folder=None):
-    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an error
-    before any."""
+    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an
+    error before any."""
     for case in load_golden(folder):
         yield judge(case, computed(case))
 
 
 def check_gradients(seed=0):
-    """Check the pullback of every golden case that has one: yield a dict for each, its name, whether
-    the derivatives passed, the worst error, method, reason.
+    """Check the pullback of every golden case that has one: yield a dict for each, its name,
+    whether the derivatives passed, the worst error, method, reason.
 
     Directions are complex steps, so a kink or a close race of large scores beside the arguments is
     not stepped over. A gradient that is zero by convention has no relative error: `check golden`
@@ -153,7 +156,8 @@ def check_gradients(seed=0):
             continue
         row = {"case": case.name, "agrees": True, "error": 0.0, "method": "", "why": ""}
         try:
-            found = check_pullback(restricted(case, names), [case.arguments[name] for name in names],
+            found = check_pullback(restricted(case, names),
+                                   [case.arguments[name] for name in names],
                                    rng, method="complex", tol=10 * case.tol)
             worst = max(found, key=lambda record: record.error)
             yield row | {"error": worst.error, "method": worst.method}

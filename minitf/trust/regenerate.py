@@ -1,10 +1,12 @@
 """Make the golden vectors, and make them again: for developers; needs mpmath.
 
-    python -m minitf.trust.regenerate write data/golden         draw cases that are new, compute every array, write
-    python -m minitf.trust.regenerate check data/golden         compute every array again from the stored arguments
+    python -m minitf.trust.regenerate write data/golden         draw cases that are new, compute
+                                                                every array, write
+    python -m minitf.trust.regenerate check data/golden         compute every array again from the
+                                                                stored arguments
 
-`check` says which array of which case is not what it was, bit for bit. The arguments of a case are drawn once, when its
-name is new in `golden_cases`; from then on they are read from its file.
+`check` says which array of which case is not what it was, bit for bit. The arguments of a case are
+drawn once, when its name is new in `golden_cases`; from then on they are read from its file.
 """
 import contextlib
 import hashlib
@@ -34,17 +36,21 @@ RUNS = 4                                        # of the plain formula, one may 
 
 def twin_of(op, options, arguments):
     """The twin of an operator at these arguments, and the Vars among them."""
-    a = {name: Var(lift(x)) if x.dtype.kind == "f" and name not in GIVEN else x for name, x in arguments.items()}
+    a = {name: Var(lift(x)) if x.dtype.kind == "f" and name not in GIVEN else x
+         for name, x in arguments.items()}
     return OPS[op](a, **options), {name: x for name, x in a.items() if isinstance(x, Var)}
 
 
 def exact_groups(op, options, arguments, cotangents):
-    """Outputs, saved, gradients as {group: {name: array of mpmath numbers}} at the working precision, and the twin."""
+    """Outputs, saved, gradients as {group: {name: array of mpmath numbers}} at the working
+    precision, and the twin."""
     twin, inputs = twin_of(op, options, arguments)
-    groups = {"outputs": {name: y.value for name, y in twin.outputs.items()}, "saved": twin.saved, "gradients": {}}
+    groups = {"outputs": {name: y.value for name, y in twin.outputs.items()}, "saved": twin.saved,
+              "gradients": {}}
     for dy in cotangents.values():              # one, or none
         y, = twin.outputs.values()
-        groups["gradients"] = {f"d{name}": g for name, g in zip(inputs, pull(y, lift(dy), list(inputs.values())))}
+        groups["gradients"] = {f"d{name}": g
+                               for name, g in zip(inputs, pull(y, lift(dy), list(inputs.values())))}
     return groups, twin
 
 
@@ -63,20 +69,26 @@ def solve(case, arguments, cotangents):
     for lost in range(RUNS):                    # with every digit less the error doubles
         with mpmath.workprec(FLOAT32 - lost):
             for name, x in compute().items():
-                plain[name] = max(plain[name], rounded_up(distance(nearest(x), exact[name]) / 2**lost))
+                plain[name] = max(plain[name],
+                                  rounded_up(distance(nearest(x), exact[name]) / 2**lost))
     twin = seen["twin"]
-    groups = {group: {name: exact[name] for name in names} for group, names in seen["names"].items()}
+    groups = {group: {name: exact[name] for name in names}
+              for group, names in seen["names"].items()}
     zeros = [name for name, zero in twin.zeros.items() if name in exact and zero.any()]
     zeros = tuple(name for name in zeros if np.array_equal(exact[name] == 0, twin.zeros[name]))
     tol = 1e-12 + 16 * 2.0**-53 * twin.score
-    if case.op == "Intersection":               # a gap of 1e-14 ||x||^2 is what such a projection is asked for
+    # a gap of 1e-14 ||x||^2 is what such a projection is asked for
+    if case.op == "Intersection":
         tol = 1e-7 * distance(arguments["x"], 0) / distance(exact["p"], 0)
-    return Golden(case.name, case.family, case.op, case.options, arguments, cotangents, **groups, tol=rounded_up(tol),
-                  err_plain={"float32": plain}, exact_zeros=zeros, sources=dict.fromkeys(exact, "mpmath"))
+    return Golden(case.name, case.family, case.op, case.options, arguments, cotangents, **groups,
+                  tol=rounded_up(tol),
+                  err_plain={"float32": plain}, exact_zeros=zeros,
+                  sources=dict.fromkeys(exact, "mpmath"))
 
 
 def distance(x, y):
-    """l2 norm of x - y over the entries that are finite; sums are correctly rounded, the same on every machine."""
+    """l2 norm of x - y over the entries that are finite; sums are correctly rounded, the same on
+    every machine."""
     x, y = np.broadcast_arrays(x, y)
     pairs = zip(x.ravel().tolist(), y.ravel().tolist())
     return math.sqrt(math.fsum((a - b) ** 2 for a, b in pairs if math.isfinite(b)))
@@ -99,7 +111,8 @@ def draw(case):
 
 
 def archive(case):
-    """The bytes of a case's npz file: arrays uncompressed in the order of the manifest, the same bytes every time."""
+    """The bytes of a case's npz file: arrays uncompressed in the order of the manifest, the same
+    bytes every time."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for group in GROUPS:
@@ -107,7 +120,8 @@ def archive(case):
                 info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
                 info.create_system = 3
                 member = io.BytesIO()
-                np.lib.format.write_array(member, np.ascontiguousarray(x).reshape(x.shape), (1, 0), allow_pickle=False)
+                np.lib.format.write_array(member, np.ascontiguousarray(x).reshape(x.shape), (1, 0),
+                                          allow_pickle=False)
                 file.writestr(info, member.getvalue())
     return content.getvalue()
 
@@ -116,17 +130,21 @@ def entry_of(case, content):
     """What the manifest says of a case."""
     arrays = {name: x for group in GROUPS for name, x in getattr(case, group).items()}
     names = {group: list(getattr(case, group)) for group in GROUPS}
-    return {"name": case.name, "family": case.family, "operator": case.op, "options": case.options, **names,
+    return {"name": case.name, "family": case.family, "operator": case.op, "options": case.options,
+            **names,
             "shapes": {name: x.shape for name, x in arrays.items()},
             "dtypes": {name: x.dtype.str for name, x in arrays.items()},
-            "tol": case.tol, "err_plain": case.err_plain, "exact_zeros": case.exact_zeros, "sources": case.sources,
+            "tol": case.tol, "err_plain": case.err_plain, "exact_zeros": case.exact_zeros,
+            "sources": case.sources,
             "file": f"{case.name}.npz", "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def write_golden(folder, cases=CASES):
-    """Write all cases to a folder, yielding their names; the arguments of those that it has already are kept."""
+    """Write all cases to a folder, yielding their names; the arguments of those that it has already
+    are kept."""
     folder = Path(folder)
-    known = {case.name: case for case in load_golden(folder)} if (folder / MANIFEST).exists() else {}
+    known = {case.name: case
+             for case in load_golden(folder)} if (folder / MANIFEST).exists() else {}
     entries, files = [], {}
     for case in cases:
         old = known.get(case.name)
@@ -142,14 +160,17 @@ def write_golden(folder, cases=CASES):
 
 
 def differences(folder, names=None):
-    """Compute cases again from their stored arguments; yield the name of each and what differs, bit for bit."""
+    """Compute cases again from their stored arguments; yield the name of each and what differs, bit
+    for bit."""
     entries = {entry["name"]: entry for entry in read_manifest(folder)["cases"]}
     for case in load_golden(folder, names):
         new = solve(case, case.arguments, case.cotangents)
-        wrong = [name for name, x in case.expected.items() if bits(x) != bits(new.expected.get(name))]
+        wrong = [name for name, x in case.expected.items()
+                 if bits(x) != bits(new.expected.get(name))]
         wrong += [name for name in set(new.expected) - set(case.expected)]
         described = json.loads(json.dumps(entry_of(new, archive(new)), allow_nan=False))
-        wrong += [key for key, value in entries[case.name].items() if key != "sha256" and value != described[key]]
+        wrong += [key for key, value in entries[case.name].items() if key != "sha256"
+                  and value != described[key]]
         yield case.name, wrong
 
 
@@ -186,7 +207,8 @@ def write(folder):
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.argument("names", nargs=-1)
 def check(folder, names):
-    """Compute every array again (of the cases NAMES) from the stored arguments; exit code 1 if one differs."""
+    """Compute every array again (of the cases NAMES) from the stored arguments; exit code 1 if one
+    differs."""
     count = failed = 0
     with refused():
         for name, wrong in differences(folder, names or None):

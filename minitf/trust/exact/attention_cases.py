@@ -1,4 +1,5 @@
-"""The golden cases of attention: shapes, masks, causal order, shared key heads, large logits; see `golden_cases`."""
+"""The golden cases of attention: shapes, masks, causal order, shared key heads, large logits; see
+`golden_cases`."""
 import numpy as np
 
 from minitf.trust.exact.cases import Case, normal
@@ -6,7 +7,8 @@ from minitf.trust.exact.cases import Case, normal
 CASES = []
 
 
-def heads(name, family="attention", *, Tq=5, Tk=7, H=2, G=None, d=4, dv=4, lead=(2,), mask=None, scores=None,
+def heads(name, family="attention", *, Tq=5, Tk=7, H=2, G=None, d=4, dv=4, lead=(2,), mask=None,
+          scores=None,
           **options):
     """A case of attention: lead examples, H query and G key heads; H = 0 for no head axis.
 
@@ -44,8 +46,10 @@ for scale in 0.0, 0.125, 1.0, 1.5, -0.7:
 for scale, softcap in (None, 1.5), (None, 30.0), (2.0, 1.5), (-1.5, 2.0), (5.0, 4.0):
     options = {"softcap": softcap} if scale is None else {"scale": scale, "softcap": softcap}
     heads("attention-" + "-".join(f"{name}{value:g}" for name, value in options.items()), **options)
-SOME = (np.arange(5)[:, None] * 3 + np.arange(7)) % 4 != 0          # 5 queries, 7 keys, a quarter of the pairs blocked
-EMPTY = SOME & (np.arange(5) != 2)[:, None] & (np.arange(7) != 4)   # a query without a key, and a key without a query
+# 5 queries, 7 keys, a quarter of the pairs blocked
+SOME = (np.arange(5)[:, None] * 3 + np.arange(7)) % 4 != 0
+# a query without a key, and a key without a query
+EMPTY = SOME & (np.arange(5) != 2)[:, None] & (np.arange(7) != 4)
 PADDING = np.arange(7) < np.array([7, 4])[:, None, None, None]      # the second example has 4 keys
 PER_HEAD = np.stack([SOME, ~SOME, SOME[::-1], SOME[:, ::-1]])
 
@@ -71,7 +75,8 @@ heads("mask-added-slopes", "masks", mask=SLOPES)
 heads("mask-added-inf", "masks", mask=added(SOME))
 heads("mask-added-padding", "masks", mask=np.where(PADDING, 0, -np.inf))
 heads("mask-added-empty", "masks", mask=added(EMPTY))
-heads("mask-added-finite", "masks", mask=np.where(np.arange(5)[:, None] == 2, -1e9, np.where(SOME, 0, -30.0)))
+heads("mask-added-finite", "masks",
+      mask=np.where(np.arange(5)[:, None] == 2, -1e9, np.where(SOME, 0, -30.0)))
 heads("mask-no-keys", "masks", Tk=0)
 heads("mask-scale", "masks", mask=SOME, scale=1.5)
 heads("mask-softcap", "masks", mask=SOME, softcap=1.5)
@@ -107,14 +112,16 @@ heads("grouped-mask", "heads", H=4, G=2, mask=SOME)
 heads("grouped-mask-per-head", "heads", H=4, G=2, mask=PER_HEAD)
 heads("grouped-mask-empty", "heads", H=4, G=2, mask=EMPTY)
 heads("grouped-wide-values", "heads", H=4, G=2, dv=6)
-heads("grouped-everything", "heads", H=4, G=2, dv=3, mask=added(PER_HEAD), causal="bottom-right", scale=-1.5,
+heads("grouped-everything", "heads", H=4, G=2, dv=3, mask=added(PER_HEAD), causal="bottom-right",
+      scale=-1.5,
       softcap=2.0)
 
 
-# ---- large logits ---------------------------------------------------------------------------------------------------
+# ---- large logits --------------------------------------------------------------------------------
 
 def large(size):
-    """Scores of a few times `size` at scale 1, far apart; keys come in near copies: two race for a query."""
+    """Scores of a few times `size` at scale 1, far apart; keys come in near copies: two race for a
+    query."""
     def move(rng, q, k):
         k = np.repeat(k, 2, axis=-2)[..., :k.shape[-2], :] + rng.standard_normal(k.shape) / size
         return size * q, k

@@ -1,7 +1,9 @@
-"""The list of golden cases: an operator, its options, and how its arguments were drawn when the case was new.
+"""The list of golden cases: an operator, its options, and how its arguments were drawn when the
+case was new.
 
-Arguments are drawn so that a wrong kernel shows: no output or gradient is constant or negligible, unless it is zero by
-convention. A name stands for its arguments for ever (see `regenerate`); to draw others, give the case another name.
+Arguments are drawn so that a wrong kernel shows: no output or gradient is constant or negligible,
+unless it is zero by convention. A name stands for its arguments for ever (see `regenerate`); to
+draw others, give the case another name.
 """
 from typing import Callable, NamedTuple
 
@@ -53,7 +55,7 @@ def named(**arguments):
     return lambda rng: {name: draw(rng) for name, draw in arguments.items()}
 
 
-# ---- primitives -----------------------------------------------------------------------------------------------------
+# ---- primitives ----------------------------------------------------------------------------------
 
 def primitive(name, op, options={}, **arguments):
     put(name, "primitives", op, named(**arguments), **options)
@@ -77,34 +79,41 @@ primitive("softmax-inf", "softmax", S=normal(4, 6, f=apart))
 primitive("cap", "cap", x=normal(2, 3, 6, f=lambda x: 3 * x), options={"softcap": 2.5})
 primitive("cap-wide", "cap", x=normal(2, 3, 6, f=lambda x: 20 * x), options={"softcap": 30.0})
 primitive("layer_norm", "layer_norm", x=normal(2, 3, 6), gain=normal(6), bias=normal(6))
-primitive("layer_norm-offset", "layer_norm", x=normal(4, 6, f=lambda x: x + 100), gain=normal(6), bias=normal(6))
-primitive("layer_norm-eps", "layer_norm", x=normal(2, 3, 6), gain=normal(6), bias=normal(6), options={"eps": 0.3})
-primitive("layer_norm-no-eps", "layer_norm", x=normal(4, 6), gain=normal(6), bias=normal(6), options={"eps": 0.0})
+primitive("layer_norm-offset", "layer_norm", x=normal(4, 6, f=lambda x: x + 100), gain=normal(6),
+          bias=normal(6))
+primitive("layer_norm-eps", "layer_norm", x=normal(2, 3, 6), gain=normal(6), bias=normal(6),
+          options={"eps": 0.3})
+primitive("layer_norm-no-eps", "layer_norm", x=normal(4, 6), gain=normal(6), bias=normal(6),
+          options={"eps": 0.0})
 primitive("unit_ball", "unit_ball", x=normal(2, 4, 6, f=off_sphere))
 primitive("identity", "identity", x=normal(2, 3))
 primitive("relu", "relu", x=normal(2, 3, 6, f=off_zero))
 primitive("gelu", "gelu", x=normal(2, 3, 6, f=lambda x: 2 * x))
-primitive("logistic", "logistic", logits=normal(8, f=lambda x: 3 * x), y=fixed((np.arange(8) % 3 % 2).astype(np.uint8)))
+primitive("logistic", "logistic", logits=normal(8, f=lambda x: 3 * x),
+          y=fixed((np.arange(8) % 3 % 2).astype(np.uint8)))
 primitive("logistic-soft-labels", "logistic", logits=normal(2, 4, f=lambda x: 3 * x),
           y=fixed(np.linspace(0, 1, 8).reshape(2, 4)))
 primitive("logistic-large", "logistic", logits=normal(8, f=lambda x: 60 * x),
           y=fixed((np.arange(8) // 2 % 2).astype(np.uint8)))
 primitive("mean_bit", "mean_bit", A=normal(2, 7), X=fixed(BITS))
-primitive("cls_head", "cls_head", s=normal(2, 3, 7, f=lambda x: 2 * x), v=normal(2, 3, 7, 4), s_cls=normal(2),
+primitive("cls_head", "cls_head", s=normal(2, 3, 7, f=lambda x: 2 * x), v=normal(2, 3, 7, 4),
+          s_cls=normal(2),
           v_cls=normal(2, 4), X=fixed(SYMBOLS.astype(np.uint8)))
-primitive("cls_head-far", "cls_head", s=normal(2, 2, 7, f=lambda x: x + [[[-800], [0]]]), v=normal(2, 2, 7, 3),
+primitive("cls_head-far", "cls_head", s=normal(2, 2, 7, f=lambda x: x + [[[-800], [0]]]),
+          v=normal(2, 2, 7, 3),
           s_cls=normal(2, f=lambda x: x - 800), v_cls=normal(2, 3),
           X=fixed(np.concatenate([np.zeros((2, 7), np.uint8), BITS[:2]])))
 
 
-# ---- models ---------------------------------------------------------------------------------------------------------
+# ---- models --------------------------------------------------------------------------------------
 
 def model(name, m=3, z=None, **options):
     """A case of forward: m examples of a ModelConfig; z: the shape of a query."""
     config = ModelConfig(**options)
 
     def make(rng):
-        params = {key: rng.standard_normal(shape) * (1.2 / np.sqrt(shape[-2]) if len(shape) > 1 else 1)
+        params = {key: rng.standard_normal(shape) * (1.2 / np.sqrt(shape[-2]) if len(shape) > 1
+                                                     else 1)
                   for key, shape in shapes(config).items()}
         X = rng.standard_normal((m, config.T, config.d)) if config.input == "tokens" else \
             rng.integers(0, config.V, (m, config.T), dtype=np.uint8)
@@ -115,8 +124,10 @@ def model(name, m=3, z=None, **options):
 
 HEAD = {"T": 6, "d": 5, "d_v": 4, "query": "combined", "input": "tokens"}
 SCALAR = {"T": 6, "H": 2, "d": 5, "d_v": 3, "d_o": 4, "activation": "relu"}
-NETWORK = {"T": 5, "L": 2, "d": 7, "d_v": 4, "d_o": 7, "query": "combined", "activation": "relu", "norm": "ball"}
-GPT = {"T": 5, "H": 2, "d": 6, "d_v": 3, "d_o": 6, "d_ff": 8, "heads": "concat", "activation": "gelu", "block": "gpt",
+NETWORK = {"T": 5, "L": 2, "d": 7, "d_v": 4, "d_o": 7, "query": "combined", "activation": "relu",
+           "norm": "ball"}
+GPT = {"T": 5, "H": 2, "d": 6, "d_v": 3, "d_o": 6, "d_ff": 8, "heads": "concat",
+       "activation": "gelu", "block": "gpt",
        "query": "factored", "norm": "layer", "residual": True}
 model("tf-head", z=(3, 5), **HEAD)
 model("tf-head-gelu", z=(5,), **HEAD | {"activation": "gelu"})
@@ -134,7 +145,8 @@ model("paper-heads", T=6, H=2, d=9, d_v=1, positions="onehot", values="bit", hea
 model("network", **NETWORK)
 model("network-standardised", **NETWORK | {"norm": "layer", "residual": True})
 model("network-heads", **NETWORK | {"H": 2, "heads": "sum-out", "query": "factored"})
-model("network-sinusoidal", **NETWORK | {"activation": "gelu", "positions": "sinusoidal", "H": 2, "heads": "concat"})
+model("network-sinusoidal",
+      **NETWORK | {"activation": "gelu", "positions": "sinusoidal", "H": 2, "heads": "concat"})
 model("network-tokens", **NETWORK | {"input": "tokens"})
 model("gpt", **GPT)
 model("gpt-layers", **GPT | {"L": 2})
@@ -143,7 +155,7 @@ model("mlp", m=5, T=6, H=0, d_ff=8, block="mlp", activation="relu")
 model("mlp-layers", m=5, T=6, L=2, H=0, d_ff=8, block="mlp", activation="gelu")
 
 
-# ---- projections ----------------------------------------------------------------------------------------------------
+# ---- projections ---------------------------------------------------------------------------------
 
 def projection(name, op, x, **options):
     put(name, "projections", op, named(x=x), **options)
@@ -154,9 +166,12 @@ def ties(x):
     return np.kron(np.sign(x[:2, :2]) + 0.5, np.diag([2.0, 2.0, 1.0])[:, [1, 0, 2]])
 
 
-# two matrices of 5 x 4; the first norm is near `small`, the second far outside a ball of radius `inside`
-RADII = {"l1": (3.0, 40.0), "linf": (0.7, 6.0), "l2": (1.5, 9.0), "l21": (2.5, 20.0), "l21t": (2.5, 20.0),
-         "l2inf": (1.2, 8.0), "l2inft": (1.2, 8.0), "l1inf": (1.1, 12.0), "linf1": (2.0, 20.0), "spectral": (1.3, 8.0),
+# two matrices of 5 x 4; the first norm is near `small`, the second far outside a ball of radius
+# `inside`
+RADII = {"l1": (3.0, 40.0), "linf": (0.7, 6.0), "l2": (1.5, 9.0), "l21": (2.5, 20.0),
+         "l21t": (2.5, 20.0),
+         "l2inf": (1.2, 8.0), "l2inft": (1.2, 8.0), "l1inf": (1.1, 12.0), "linf1": (2.0, 20.0),
+         "spectral": (1.3, 8.0),
          "nuclear": (2.0, 20.0)}
 for kind, (radius, inside) in RADII.items():
     projection(f"project-{kind}", "Ball", normal(2, 5, 4), kind=kind, radius=radius)
@@ -188,14 +203,16 @@ common("three", normal(5, 4), ball("l1", 5.0), ball("linf", 0.6), ball("l21", 3.
 common("inside", normal(5, 4), ball("nuclear", 30.0), ball("linf", 9.0))
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
+# ---- training ------------------------------------------------------------------------------------
 
 def trace(rng):
     """20 examples of 8 bits labelled by a majority of three of them; a start inside the balls."""
     X = rng.integers(0, 2, (20, 8), dtype=np.uint8)
     y = (X[:, [1, 4, 6]].sum(axis=1) >= 2).astype(np.uint8)
-    return {"q": 0.1 * rng.standard_normal((1, 8)), "w": np.array([1.0]), "c": np.array(-0.5), "X": X, "y": y}
+    return {"q": 0.1 * rng.standard_normal((1, 8)), "w": np.array([1.0]), "c": np.array(-0.5),
+            "X": X, "y": y}
 
 
-PAPER = {"T": 8, "d": 11, "d_v": 1, "positions": "onehot", "values": "bit", "radius": 1.5, "bound": 2.5}
+PAPER = {"T": 8, "d": 11, "d_v": 1, "positions": "onehot", "values": "bit", "radius": 1.5,
+         "bound": 2.5}
 put("training", "training", "projected_gradient", trace, model=PAPER, lr=6.0, steps=10)

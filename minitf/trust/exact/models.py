@@ -1,7 +1,8 @@
-"""Whole models on the tape of `exact`: forward of tf, gpt and mlp, row by row, and projected gradient descent.
+"""Whole models on the tape of `exact`: forward of tf, gpt and mlp, row by row, and projected
+gradient descent.
 
-Every row of every layer is computed and [CLS] read from the last one: none of the short cuts of `minitf.model`.
-Source: Edelman, Goel, Kakade, Zhang 2022, section 3; Radford et al. 2019 (gpt).
+Every row of every layer is computed and [CLS] read from the last one: none of the short cuts of
+`minitf.model`. Source: Edelman, Goel, Kakade, Zhang 2022, section 3; Radford et al. 2019 (gpt).
 """
 import numpy as np
 
@@ -13,14 +14,18 @@ from minitf.trust.exact.tape import Var, join, lift, number, pull
 
 
 def forward(a, **options):
-    """Twin of minitf.forward; saved: A (m, H, T), the attention of [CLS] (or z) on the positions in the last layer."""
+    """Twin of minitf.forward; saved: A (m, H, T), the attention of [CLS] (or z) on the positions in
+    the last layer."""
     model = ModelConfig(**options)
     if model.block == "mlp":
         return Twin({"logits": perceptron(a, model)})
     g, scores = a["X"] if model.input == "tokens" else embedded(a, model), []
     for l in range(model.L):
-        p = {name.rpartition("/")[2]: x for name, x in a.items() if model.L == 1 or name.startswith(f"{l}/")}
-        rows = g if "z" not in a else a["z"].reshape(-1, 1, model.d) + np.zeros((len(g.value), 1, 1), int)
+        p = {name.rpartition("/")[2]: x for name, x in a.items()
+             if model.L == 1 or name.startswith(f"{l}/")}
+        rows = g
+        if "z" in a:
+            rows = a["z"].reshape(-1, 1, model.d) + np.zeros((len(g.value), 1, 1), int)
         g, A, score = layer(p, rows, g, model)
         scores.append(score)
     g = normed(a, g[:, 0], model, "") if model.block == "gpt" else g[:, 0]
@@ -44,12 +49,14 @@ def perceptron(a, model):
 def embedded(a, model):
     """Rows (m, T+1, d): x_cls, then E[symbol] + P[position]."""
     m, T = a["X"].shape
-    E, P, x_cls = (a[name] for name in ("E", "P", "x_cls")) if model.positions == "learned" else fixed(model)
+    learned = model.positions == "learned"
+    E, P, x_cls = (a["E"], a["P"], a["x_cls"]) if learned else fixed(model)
     return join([x_cls.reshape(1, 1, -1) + np.zeros((m, 1, 1), int), E[a["X"]] + P], 1)
 
 
 def fixed(model):
-    """E, P, x_cls that are not trained: onehot or sinusoidal positions; an axis for every symbol and for [CLS]."""
+    """E, P, x_cls that are not trained: onehot or sinusoidal positions; an axis for every symbol
+    and for [CLS]."""
     import mpmath
     V, width = model.V, model.d - model.V - 1
     axes = np.eye(V + 1, model.d, width, dtype=int)
@@ -58,7 +65,8 @@ def fixed(model):
         if model.positions == "onehot":
             P[t, t] = 1
         for j in range(width // 2 if model.positions == "sinusoidal" else 0):
-            angle, size = t / number(10000) ** (number(2 * j) / width), mpmath.sqrt(number(2) / width)
+            angle = t / number(10000) ** (number(2 * j) / width)
+            size = mpmath.sqrt(number(2) / width)
             P[t, j], P[t, width // 2 + j] = size * mpmath.sin(angle), size * mpmath.cos(angle)
     return Var(axes[:V]), Var(P), Var(axes[V])
 
@@ -71,7 +79,8 @@ def normed(p, x, model, i):
 
 
 def layer(p, rows, g, model):
-    """What the rows (m, Tq, d) become that ask all of g (m, n, d); A (m, H, Tq, n); the largest |score|."""
+    """What the rows (m, Tq, d) become that ask all of g (m, n, d); A (m, H, Tq, n); the largest
+    |score|."""
     gpt, H = model.block == "gpt", model.H
     asking = normed(p, rows, model, "_1") if gpt else rows
     n = normed(p, g, model, "_1") if gpt else g
@@ -120,24 +129,28 @@ def gpt_rows(p, out, rows, model):
 
 
 def projected_gradient(a, model, lr, steps):
-    """Twin of  x <- P(x - lr grad)  on the mean logistic loss, in the balls of ModelConfig(**model): l1 for every q_h,
-    linf for w and c.
+    """Twin of  x <- P(x - lr grad)  on the mean logistic loss, in the balls of
+    ModelConfig(**model): l1 for every q_h, linf for w and c.
 
-    Outputs: the losses and iterates, from the start to the last; saved: the gradients at all but the last.
+    Outputs: the losses and iterates, from the start to the last; saved: the gradients at all but
+    the last.
     """
     params = {name: x for name, x in a.items() if name not in ("X", "y")}
-    losses, path, grads, score = [], {name: [x.value] for name, x in params.items()}, {name: [] for name in params}, 0.0
+    path, grads = {name: [x.value] for name, x in params.items()}, {name: [] for name in params}
+    losses, score = [], 0.0
     for step in range(steps + 1):
         twin = forward({"X": a["X"], **params}, **model)
         loss = logistic(twin.outputs["logits"], a["y"]).sum() / len(a["y"])
         losses.append(loss.value[0])
         score = max(score, twin.score)
-        for name, g in zip(params, pull(loss, lift([1.0]), list(params.values())) if step < steps else []):
-            kind, radius, axes = ("l1", model["radius"], 1) if name == "q" else ("linf", model["bound"], None)
-            params[name] = Var(exact_sets.ball(params[name].value - g * number(lr), kind, radius, axes))
+        slopes = pull(loss, lift([1.0]), list(params.values())) if step < steps else []
+        for name, g in zip(params, slopes):
+            ball = ("l1", model["radius"], 1) if name == "q" else ("linf", model["bound"], None)
+            params[name] = Var(exact_sets.ball(params[name].value - g * number(lr), *ball))
             path[name].append(params[name].value)
             grads[name].append(g)
-    outputs = {"loss": Var(losses)} | {f"{name}_path": Var(np.stack(xs)) for name, xs in path.items()}
+    outputs = {"loss": Var(losses)} | {f"{name}_path": Var(np.stack(xs))
+                                       for name, xs in path.items()}
     return Twin(outputs, {f"d{name}_path": np.stack(xs) for name, xs in grads.items()}, score)
 
 

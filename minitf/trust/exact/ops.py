@@ -1,8 +1,10 @@
-"""Every operator of the golden vectors as a formula on the tape of `exact`: forward only, derivatives come from there.
+"""Every operator of the golden vectors as a formula on the tape of `exact`: forward only,
+derivatives come from there.
 
     twin = OPS["attention"]({"q": Var, "k": Var, "v": Var, "mask": array}, **options)
 
-A float argument is a Var; symbols, labels and masks are arrays. Formulas of whole models: `exact_models`.
+A float argument is a Var; symbols, labels and masks are arrays. Formulas of whole models:
+`exact_models`.
 """
 from typing import NamedTuple
 
@@ -13,8 +15,9 @@ from minitf.trust.exact.tape import Var, exp, join, lift, log, number, pull, sqr
 
 
 class Twin(NamedTuple):
-    """What an operator gives: outputs {name: Var}, saved {name: array of mpmath numbers}, score: the largest |score|
-    before a softmax; zeros {name: booleans}: where an output, saved array or gradient is 0 by convention."""
+    """What an operator gives: outputs {name: Var}, saved {name: array of mpmath numbers}, score:
+    the largest |score| before a softmax; zeros {name: booleans}: where an output, saved array or
+    gradient is 0 by convention."""
     outputs: dict
     saved: dict = {}
     score: float = 0.0
@@ -22,7 +25,8 @@ class Twin(NamedTuple):
 
 
 def one(f, name="y"):
-    """The twin of an operator of one output and nothing to save, from a formula f(*arguments, **options)."""
+    """The twin of an operator of one output and nothing to save, from a formula f(*arguments,
+    **options)."""
     return lambda a, **options: Twin({name: f(*a.values(), **options)})
 
 
@@ -68,7 +72,8 @@ def logistic(logits, y):
 
 
 def softmax(S, allowed=True):
-    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none), and the largest |score|."""
+    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none), and the
+    largest |score|."""
     allowed, least = np.broadcast_to(allowed, S.shape), number(-np.inf)
     top = np.where(allowed, S.value, least).max(axis=-1, keepdims=True, initial=least)
     empty = np.equal(top, least)
@@ -100,7 +105,8 @@ def attention(a, causal=False, scale=None, softcap=None):
     S = S if softcap is None else cap(S, softcap)
     allowed = np.ones(S.shape, bool)
     if causal:
-        allowed &= np.arange(Tk) <= np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right" else 0)
+        allowed &= np.arange(Tk) <= np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right"
+                                                              else 0)
     if mask is not None and mask.dtype == bool:
         allowed &= mask
     elif mask is not None:
@@ -113,8 +119,9 @@ def attention(a, causal=False, scale=None, softcap=None):
 
 
 def silent(a, allowed, shape, scale):
-    """Where attention is 0 by convention: at blocked pairs, queries without a key, keys without a query; and what the
-    scores send back where their scale is 0. The pairs of a query or key are counted on the tape, with ones for numbers.
+    """Where attention is 0 by convention: at blocked pairs, queries without a key, keys without a
+    query; and what the scores send back where their scale is 0. The pairs of a query or key are
+    counted on the tape, with ones for numbers.
     """
     q, k, v = (Var(np.ones(a[name].shape, int)) for name in ("q", "k", "v"))
     pairs = allowed.astype(int)
@@ -129,7 +136,8 @@ def mean_bit(A, X):
 
 
 def cls_head(a):
-    """Scores and values of every example looked up, [CLS] before them, and plain attention for each head."""
+    """Scores and values of every example looked up, [CLS] before them, and plain attention for each
+    head."""
     s, v, X = a["s"], a["v"], a["X"]
     (H, _, T, dv), m = v.shape, len(X)
     look = (slice(None), X, np.arange(T))
@@ -145,10 +153,13 @@ def nearest_point(onto):
     return lambda a, **options: Twin({"p": Var(onto(a["x"].value, **options))})
 
 
-OPS = {"add": one(lambda a, b: a + b), "linear": one(linear), "embed": one(lambda index, E: E[index]),
+OPS = {"add": one(lambda a, b: a + b), "linear": one(linear),
+       "embed": one(lambda index, E: E[index]),
        "softmax": softmax_op, "cap": one(cap), "layer_norm": layer_norm, "unit_ball": unit_ball,
-       "identity": one(lambda x: x * 1), "relu": one(relu), "gelu": one(gelu), "logistic": one(logistic, "loss"),
-       "mean_bit": one(lambda A, X: mean_bit(A, X).swap(), "r"), "cls_head": cls_head, "attention": attention,
+       "identity": one(lambda x: x * 1), "relu": one(relu), "gelu": one(gelu),
+       "logistic": one(logistic, "loss"),
+       "mean_bit": one(lambda A, X: mean_bit(A, X).swap(), "r"), "cls_head": cls_head,
+       "attention": attention,
        "Ball": nearest_point(exact_sets.ball), "Simplex": nearest_point(exact_sets.simplex),
        "Intersection": nearest_point(exact_sets.intersection)}
 ACTIVATIONS = {"identity": lambda x: x, "relu": relu, "gelu": gelu}

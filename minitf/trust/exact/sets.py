@@ -1,7 +1,7 @@
 """Projections to any number of digits: arrays of mpmath numbers in, the nearest point of a set out.
 
-Thresholds come from sorting, so they are exact up to rounding; singular values from mpmath; a point common to several
-sets from Dykstra's sweeps, until they stand still at the working precision.
+Thresholds come from sorting, so they are exact up to rounding; singular values from mpmath; a point
+common to several sets from Dykstra's sweeps, until they stand still at the working precision.
 """
 import numpy as np
 
@@ -19,7 +19,8 @@ def simplex(x, radius=1.0, axes=None):
 
 
 def intersection(x, sets):
-    """Nearest common point of sets, each the options of `ball` or, without a kind, of `simplex`: Dykstra's sweeps."""
+    """Nearest common point of sets, each the options of `ball` or, without a kind, of `simplex`:
+    Dykstra's sweeps."""
     def sweep(M):
         import mpmath
         y, more = M, [M * 0 for _ in sets]
@@ -39,7 +40,8 @@ def intersection(x, sets):
 
 
 def each(onto, x, axes):
-    """Apply onto to every matrix of x, as Ball does: the last two axes, a vector as one column, a row with axes=1."""
+    """Apply onto to every matrix of x, as Ball does: the last two axes, a vector as one column, a
+    row with axes=1."""
     x = np.asarray(x, object)
     M = x[..., None] if axes == 1 else x if x.ndim > 1 else x.reshape(-1, 1)
     p = np.empty(M.shape, object)
@@ -98,16 +100,19 @@ def lower(v, r):
 
 
 def soften(v, r):
-    """max(v - theta, 0) with sum r: theta is the largest (v_1 + .. + v_k - r) / k over v sorted, decreasing."""
+    """max(v - theta, 0) with sum r: theta is the largest (v_1 + .. + v_k - r) / k over v sorted,
+    decreasing."""
     top = np.sort(v)[::-1]
     theta = ((top.cumsum() - r) / np.arange(1, len(v) + 1)).max()
     return np.maximum(v - theta, 0)
 
 
 def levels(V, r):
-    """The level at which the linf1 projection clips every column: each column above its level loses the same theta.
+    """The level at which the linf1 projection clips every column: each column above its level loses
+    the same theta.
 
-    The sum of the levels is piecewise linear in theta; between the corners around r it is solved exactly.
+    The sum of the levels is piecewise linear in theta; between the corners around r it is solved
+    exactly.
     """
     if V.max(axis=0).sum() <= r:
         return V.max(axis=0)

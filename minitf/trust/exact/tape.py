@@ -1,12 +1,14 @@
-"""Arithmetic to any number of digits, with derivatives: NumPy expressions over mpmath numbers, on a tape.
+"""Arithmetic to any number of digits, with derivatives: NumPy expressions over mpmath numbers, on a
+tape.
 
     x = Var(lift(array))
     y = (x * x).sum()
     dx, = pull(y, lift(1.0), [x])           how y changes with x, sent backward along the tape
     rounded(lambda: {"y": y_of(x)})         the float64 nearest to the exact values
 
-A Var holds an object array and, for each Var it was made from, the function that turns its cotangent into theirs. So
-the derivative of a formula is nobody's formula: it comes from those of +, *, /, @, exp, log, sqrt and tanh alone.
+A Var holds an object array and, for each Var it was made from, the function that turns its
+cotangent into theirs. So the derivative of a formula is nobody's formula: it comes from those of +,
+*, /, @, exp, log, sqrt and tanh alone.
 """
 import itertools
 
@@ -14,7 +16,8 @@ import numpy as np
 
 
 def lift(x):
-    """Make mpmath numbers, rounded to the working precision, of a number or of the entries of an array."""
+    """Make mpmath numbers, rounded to the working precision, of a number or of the entries of an
+    array."""
     from mpmath import mpf
     return np.asarray(np.frompyfunc(lambda t: +mpf(t), 1, 1)(np.asarray(x, np.float64)), object)
 
@@ -25,7 +28,8 @@ def number(x):
 
 
 def nearest(x):
-    """Round mpmath numbers to the nearest float64, ties to even, subnormal numbers too: Python divides integers so."""
+    """Round mpmath numbers to the nearest float64, ties to even, subnormal numbers too: Python
+    divides integers so."""
     from mpmath import mpf
 
     def round_one(t):
@@ -40,14 +44,15 @@ def nearest(x):
 
 
 def rounded(compute):
-    """Correctly rounded values of compute() -> {name: array of mpmath numbers}: at 50 digits, then at twice as many,
-    until two precisions in a row round to the same float64."""
+    """Correctly rounded values of compute() -> {name: array of mpmath numbers}: at 50 digits, then
+    at twice as many, until two precisions in a row round to the same float64."""
     import mpmath
     last = None
     for digits in 50, 100, 200, 400, 800, 1600:
         with mpmath.workdps(digits):
             found = {name: nearest(x) for name, x in compute().items()}
-        if last is not None and all(found[name].tobytes() == last[name].tobytes() for name in found):
+        if last is not None and all(found[name].tobytes() == last[name].tobytes()
+                                    for name in found):
             return found
         last = found
     raise ArithmeticError("the values still change at 1600 digits")
@@ -63,8 +68,10 @@ def fold(dx, shape):
 
 
 class Var:
-    """An array on the tape. parents: pairs (Var, cotangent of this array -> cotangent of that one)."""
-    __array_ufunc__ = None                      # an array on the left leaves the operation to the Var on the right
+    """An array on the tape. parents: pairs (Var, cotangent of this array -> cotangent of that
+    one)."""
+    # an array on the left leaves the operation to the Var on the right
+    __array_ufunc__ = None
     serial = itertools.count()
 
     def __init__(self, value, *parents):
@@ -145,11 +152,13 @@ def join(parts, axis):
     def back(i):
         return lambda dy: np.split(dy, ends[:-1], axis=axis)[i]
 
-    return Var(np.concatenate([part.value for part in parts], axis), *((part, back(i)) for i, part in enumerate(parts)))
+    return Var(np.concatenate([part.value for part in parts], axis),
+               *((part, back(i)) for i, part in enumerate(parts)))
 
 
 def pull(y, dy, wrt):
-    """Send the cotangent dy of y backward along the tape; return the gradients of the Vars in wrt."""
+    """Send the cotangent dy of y backward along the tape; return the gradients of the Vars in
+    wrt."""
     found, nodes, waiting = {y: dy}, set(), [y]
     while waiting:
         node = waiting.pop()

@@ -1,9 +1,11 @@
 """Where frameworks mean something else by attention: what minitf computes under their conventions.
 
-    predict(arguments, options)         {"out": ..., "dq": ..., "dk": ..., "dv": ...}, or None where nothing is different
+    predict(arguments, options)         {"out": ..., "dq": ..., "dk": ..., "dv": ...}, or None where
+                                        nothing is different
 
-arguments {"q", "k", "v", "dout"} and options {"mask", "causal", "scale", "softcap"} are those of `attention`. A NaN in a
-prediction must be met as a NaN. `OPTIONS` names what a case of attention has.
+arguments {"q", "k", "v", "dout"} and options {"mask", "causal", "scale", "softcap"} are those of
+`attention`. A NaN in a prediction must be met as a NaN. `OPTIONS` names what a case of attention
+has.
 """
 import math
 
@@ -25,10 +27,11 @@ def model_values(arguments, options):
     """logits, and the gradients of all parameters, of minitf."""
     params = {name: x for name, x in arguments.items() if name != "dlogits"}
     logits, pullback = forward(params, options["X"], options["model"])
-    return {"logits": logits} | {f"d{name}": g for name, g in pullback(arguments["dlogits"]).items()}
+    return {"logits": logits} | {f"d{name}": g
+                                 for name, g in pullback(arguments["dlogits"]).items()}
 
 
-# ---- masks ----------------------------------------------------------------------------------------------------------
+# ---- masks ---------------------------------------------------------------------------------------
 
 def boolean(mask):
     """Is there a mask, and a boolean one?"""
@@ -43,7 +46,8 @@ def padding(mask):
 def past(arguments, causal):
     """The pairs (Tq, Tk) that causal order allows."""
     Tq, Tk = arguments["q"].shape[-2], arguments["k"].shape[-2]
-    return np.arange(Tk) <= np.arange(Tq)[:, None] + {False: Tk, "bottom-right": Tk - Tq}.get(causal, 0)
+    ahead = {False: Tk, "bottom-right": Tk - Tq}.get(causal, 0)
+    return np.arange(Tk) <= np.arange(Tq)[:, None] + ahead
 
 
 def explicit(arguments, options):
@@ -52,17 +56,37 @@ def explicit(arguments, options):
     if not causal:
         return mask
     allowed = past(arguments, causal)
-    return allowed if mask is None else mask & allowed if boolean(mask) else np.where(allowed, mask, -np.inf)
+    if mask is None or boolean(mask):
+        return allowed if mask is None else mask & allowed
+    return np.where(allowed, mask, -np.inf)
 
 
 def scores_shape(arguments):
     """(..., H, Tq, Tk)"""
     q, k, v, _ = (x.shape for x in arguments.values())
-    return (*np.broadcast_shapes(q[:-3], k[:-3], v[:-3]), *q[-3:-1], k[-2]) if len(q) > 2 else (q[0], k[0])
+    if len(q) == 2:
+        return q[0], k[0]
+    return *np.broadcast_shapes(q[:-3], k[:-3], v[:-3]), *q[-3:-1], k[-2]
+
+
+def folded(broadcast_to, *arrays):
+    """Arrays with exactly one axis before that of the heads: leading axes broadcast and laid
+    flat."""
+    lead = np.broadcast_shapes(*(tuple(x.shape[:-3]) for x in arrays))
+    shapes = [tuple(x.shape[-3:]) if x.ndim > 2 else (1, *x.shape) for x in arrays]
+    return [broadcast_to(x, (*lead, *shape)).reshape(math.prod(lead), *shape)
+            for x, shape in zip(arrays, shapes)]
+
+
+def folded_mask(mask, arguments):
+    """The mask, or None, of folded arrays, (B, H, Tq, Tk)."""
+    shape = scores_shape(arguments)
+    return None if mask is None else folded(np.broadcast_to, np.broadcast_to(mask, shape))[0]
 
 
 def allowed_pairs(arguments, options, added=True):
-    """Which query may attend to which key (..., H, Tq, Tk); added=False leaves out what an additive mask says."""
+    """Which query may attend to which key (..., H, Tq, Tk); added=False leaves out what an additive
+    mask says."""
     mask, allowed = options["mask"], past(arguments, options["causal"])
     if boolean(mask):
         allowed = allowed & mask
@@ -72,7 +96,8 @@ def allowed_pairs(arguments, options, added=True):
 
 
 def reached(marks, x):
-    """Rows of x (..., G, T, width) to which a mark (..., H, T) comes down, over shared heads and broadcast axes."""
+    """Rows of x (..., G, T, width) to which a mark (..., H, T) comes down, over shared heads and
+    broadcast axes."""
     if x.ndim > 2:
         shared = marks.shape[-2] // x.shape[-3]
         marks = marks.reshape(*marks.shape[:-2], x.shape[-3], shared, x.shape[-2]).any(axis=-2)
@@ -80,11 +105,13 @@ def reached(marks, x):
 
 
 def zeros(arguments, options):
-    """Entries that are exactly 0 by convention, those of empty rows and unattended keys: {name: boolean array}."""
+    """Entries that are exactly 0 by convention, those of empty rows and unattended keys: {name:
+    boolean array}."""
     q, k, v, dout = arguments.values()
     allowed = allowed_pairs(arguments, options)
     asks, asked = allowed.any(axis=-1), allowed.any(axis=-2)
-    return {"out": ~reached(asks, dout), "dq": ~reached(asks, q), "dk": ~reached(asked, k), "dv": ~reached(asked, v)}
+    return {"out": ~reached(asks, dout), "dq": ~reached(asks, q), "dk": ~reached(asked, k),
+            "dv": ~reached(asked, v)}
 
 
 def largest_score(arguments, options):
@@ -116,31 +143,37 @@ OPTIONS = {
     "large logits": lambda a, o: largest_score(a, o) > 100,
     "NaN in masked v": lambda a, o: bool(np.isnan(a["v"]).any()),
 }
-# ---- conventions ----------------------------------------------------------------------------------------------------
+# ---- conventions ---------------------------------------------------------------------------------
 
 EMPTY, MEAN, LEAK = "an empty row is NaN", "an empty row is the mean of v", "0 * NaN leaks"
 ENDED, CAUSAL = "0 * NaN leaks, but not through scale 0", "is_causal hides before it scales"
 SINGLE, FUSED = "softmax in float32", "fused backward loses digits"
 MEANING = {
-    EMPTY: "a query that may attend to nothing: zeros in minitf; here softmax of -inf alone, NaN in out and gradients",
-    MEAN: "a query that may attend to nothing: zeros in minitf; here hidden scores are large negative numbers, all equal, "
-          "so that it averages the values it may not see",
-    LEAK: "NaN in a value that is masked out: minitf leaves it out; here its weight 0 meets it, and NaN reaches out",
-    ENDED: "as before; but the last product of the backward pass has the factor scale = 0 and gives zeros without "
-           "looking at the NaN",
-    CAUSAL: "scale <= 0 with is_causal: minitf scales, then masks; here -inf is written first, and scaling makes it +inf "
-            "or NaN. An explicit mask agrees",
-    SINGLE: "float64 arguments: minitf computes in float64; here softmax is computed in float32, and judged as that",
-    FUSED: "scores are computed again in the backward pass, in another order of rounding, and the mean of dA is taken "
-           "from out: in a close race of large scores digits are lost, as many as in minitf's copy of that formula",
+    EMPTY: "a query that may attend to nothing: zeros in minitf; here softmax of -inf alone, NaN "
+           "in out and gradients",
+    MEAN: "a query that may attend to nothing: zeros in minitf; here hidden scores are large "
+          "negative numbers, all equal, so that it averages the values it may not see",
+    LEAK: "NaN in a value that is masked out: minitf leaves it out; here its weight 0 meets it, "
+          "and NaN reaches out",
+    ENDED: "as before; but the last product of the backward pass has the factor scale = 0 and "
+           "gives zeros without looking at the NaN",
+    CAUSAL: "scale <= 0 with is_causal: minitf scales, then masks; here -inf is written first, and "
+            "scaling makes it +inf or NaN. An explicit mask agrees",
+    SINGLE: "float64 arguments: minitf computes in float64; here softmax is computed in float32, "
+            "and judged as that",
+    FUSED: "scores are computed again in the backward pass, in another order of rounding, and the "
+           "mean of dA is taken from out: in a close race of large scores digits are lost, as many "
+           "as in minitf's copy of that formula",
 }
 
 
 def nothing_left(arguments, options, *, uniform=False, mixed=False):
-    """A query that may attend to nothing takes the softmax of scores that are all -inf: NaN, in every gradient too.
+    """A query that may attend to nothing takes the softmax of scores that are all -inf: NaN, in
+    every gradient too.
 
-    uniform: a pair that a boolean mask or causal order hides has a large finite score instead; where a query has such,
-    it averages their values. mixed: a matrix product over all heads carries NaN from one to every other.
+    uniform: a pair that a boolean mask or causal order hides has a large finite score instead;
+    where a query has such, it averages their values. mixed: a matrix product over all heads carries
+    NaN from one to every other.
     """
     allowed, q = allowed_pairs(arguments, options), arguments["q"]
     empty = ~allowed.any(axis=-1, keepdims=True)
@@ -155,7 +188,8 @@ def nothing_left(arguments, options, *, uniform=False, mixed=False):
     asked = arguments | {"q": np.where(lost, np.nan, q).astype(q.dtype)}
     found = attention_values(asked, options | {"mask": mask, "causal": False})
     found["dq"] = sum_to(found["dq"], q.shape)
-    averages = attention_values(arguments, options | {"mask": hidden, "causal": False, "scale": 0.0})
+    averages = attention_values(arguments,
+                                options | {"mask": hidden, "causal": False, "scale": 0.0})
     return {name: found[name] + averages[name] for name in found}
 
 
@@ -166,10 +200,11 @@ def averaging(arguments, options):
 
 
 def leaking(arguments, options, *, stops=False, ends=False):
-    """A masked value has weight 0 and still counts, as 0 * NaN: to minitf the mask is a large finite number.
+    """A masked value has weight 0 and still counts, as 0 * NaN: to minitf the mask is a large
+    finite number.
 
-    stops: no derivative goes back to a score that a boolean mask or causal order hides. ends: a scale of 0 ends it
-    before dq and dk (a matrix product with a factor of 0 is not computed).
+    stops: no derivative goes back to a score that a boolean mask or causal order hides. ends: a
+    scale of 0 ends it before dq and dk (a matrix product with a factor of 0 is not computed).
     """
     if not np.isnan(arguments["v"]).any() or ends and options["scale"] != 0:
         return None
@@ -187,11 +222,15 @@ def leaking(arguments, options, *, stops=False, ends=False):
 def hidden_before_scale(arguments, options):
     """Causal order writes -inf before the product with a scale <= 0, which makes it +inf or NaN.
 
-    dk is not predicted: it is NaN for the keys of the same block, whose size is the kernel's affair.
+    dk is not predicted: it is NaN for the keys of the same block, whose size is the kernel's
+    affair.
     """
     hidden, q = ~past(arguments, options["causal"]).all(axis=-1, keepdims=True), arguments["q"]
-    if options["scale"] is None or options["scale"] > 0 or options["mask"] is not None or not hidden.any():
+    scale = options["scale"]
+    if scale is None or scale > 0 or options["mask"] is not None or not hidden.any():
         return None
-    found = attention_values(arguments | {"q": np.where(hidden, np.nan, q).astype(q.dtype)}, options)
-    dq = found["dq"] if options["scale"] else np.zeros_like(q)          # a product with the factor 0 is not computed
+    found = attention_values(arguments | {"q": np.where(hidden, np.nan, q).astype(q.dtype)},
+                             options)
+    # a product with the factor 0 is not computed
+    dq = found["dq"] if options["scale"] else np.zeros_like(q)
     return {"out": found["out"], "dq": dq, "dv": found["dv"]}

@@ -1,9 +1,11 @@
-"""What textbooks write, in the dtype of the arguments: the yardstick for the rounding errors that a framework may have.
+"""What textbooks write, in the dtype of the arguments: the yardstick for the rounding errors that a
+framework may have.
 
     plain(arguments, options)           attention: {"out": ..., "dq": ..., "dk": ..., "dv": ...}
     plain_model(arguments, options)     a gpt: {"logits": ..., "dE": ..., ...}
 
-Arguments and options as in `conventions`. Nothing here is clever: every row goes through every layer.
+Arguments and options as in `conventions`. Nothing here is clever: every row goes through every
+layer.
 """
 import functools
 import math
@@ -18,10 +20,12 @@ NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
 
 
 def plain(arguments, options, fused=False):
-    """out, dq, dk, dv as textbooks have them, in the dtype of q: the rounding errors that any formula may have.
+    """out, dq, dk, dv as textbooks have them, in the dtype of q: the rounding errors that any
+    formula may have.
 
-    fused: as of kernels that keep no weights. The backward pass makes the scores again, in another order of rounding,
-    and takes the mean of dA from out: where large scores are in a close race, digits are lost.
+    fused: as of kernels that keep no weights. The backward pass makes the scores again, in another
+    order of rounding, and takes the mean of dA from out: where large scores are in a close race,
+    digits are lost.
     """
     q, k, v, dout = arguments.values()
     shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
@@ -32,7 +36,8 @@ def plain(arguments, options, fused=False):
     def weights(S, lse=None):
         S = S if cap is None else cap * np.tanh(S / cap)
         slope = 1 if cap is None else 1 - (S / cap) ** 2
-        S = S if mask is None else np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
+        if mask is not None:
+            S = np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
         if lse is None:
             top = np.maximum(S.max(axis=-1, keepdims=True, initial=-np.inf), -3e38)
             total = np.exp(S - top).sum(axis=-1, keepdims=True)
@@ -48,16 +53,20 @@ def plain(arguments, options, fused=False):
         dS = A * (dA - mean) * slope
         dq, dk, dv = scale * (dS @ K), scale * (dS.swapaxes(-1, -2) @ q), A.swapaxes(-1, -2) @ dout
     if shared > 1:
-        dk, dv = (x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3) for x in (dk, dv))
-    return {"out": out} | {f"d{name}": sum_to(g, arguments[name].shape) for name, g in zip("qkv", (dq, dk, dv))}
+        dk, dv = (x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3)
+                  for x in (dk, dv))
+    return {"out": out} | {f"d{name}": sum_to(g, arguments[name].shape)
+                           for name, g in zip("qkv", (dq, dk, dv))}
 
 
 def plain_model(arguments, options, fused=False):
-    """Logits of a gpt and the gradients of all parameters, q, k, v with their biases before attention; fused as above."""
+    """Logits of a gpt and the gradients of all parameters, q, k, v with their biases before
+    attention; fused as above."""
     heads = functools.partial(plain_heads, fused=fused)
     model, p, dlogits = options["model"], arguments, arguments["dlogits"]
     tokens, back_E = embed(options["X"], p["E"])
-    g = np.concatenate([np.broadcast_to(p["x_cls"], (len(tokens), 1, model.d)), tokens + p["P"]], axis=1)
+    g = np.concatenate([np.broadcast_to(p["x_cls"], (len(tokens), 1, model.d)), tokens + p["P"]],
+                       axis=1)
     backs = []
     for l in range(model.L):
         for part in (heads, mlp_block) if model.d_ff else (heads,):
@@ -78,7 +87,8 @@ def plain_model(arguments, options, fused=False):
 
 
 def plain_heads(p, g, model, fused):
-    """The attention of a block, [g +] [head_1 .. head_H] W_C + b_C. pullback(dy) -> dg and a dict."""
+    """The attention of a block, [g +] [head_1 .. head_H] W_C + b_C. pullback(dy) -> dg and a
+    dict."""
     m, rows, d = g.shape
     n, back_n = normed(p, g, model, "_1")
 
