@@ -58,9 +58,21 @@ def generator(name, value):
     return value
 
 
+def array(name, x):
+    """Return x as an array in the byte order of the machine; masked arrays and what NumPy cannot read are refused."""
+    require(not isinstance(x, np.ma.MaskedArray), name, "an array without a mask of its own", x, TypeError)
+    try:
+        x = np.asarray(x)
+    except ValueError as why:                                   # lists of unequal lengths
+        require(False, name, f"an array ({why})"[:120], x)
+    except (TypeError, RuntimeError) as why:                    # an array of another library that does not convert
+        require(False, name, f"what NumPy can read as an array ({why})"[:120], type(x), TypeError)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
 def floats(name, x, *, ndim=None, finite=False):
     """Return x as a float32, float64 or complex128 array; integers and booleans become float64, others are refused."""
-    x = np.asarray(x)
+    x = array(name, x)
     if x.dtype.kind in "iub":
         x = x.astype(np.float64)
     if x.dtype not in FLOATS:

@@ -4,3 +4,7 @@ from minitf.ops.blocked import attention_blocked
 from minitf.ops.kernels import pairs, sum_to
 from minitf.ops.primitives import (ACTIVATIONS, add, cap, embed, gelu, identity, layer_norm, linear,
                                    logistic, relu, sigmoid, softmax, unit_ball)
+
+__all__ = ["ACTIVATIONS", "add", "attention", "attention_blocked", "attention_weights", "cap",
+           "embed", "gelu", "identity", "layer_norm", "linear", "logistic", "pairs", "relu", "sigmoid",
+           "softmax", "sum_to", "unit_ball"]

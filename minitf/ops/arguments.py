@@ -1,43 +1,72 @@
-"""The arguments of attention, checked: masks, corners, shared key heads."""
+"""The arguments of attention: checked, cut into blocks, and who may meet whom.
+
+    a = check(q, k, v, mask=..., ...)         everything that attention needs to know
+    outputs, pullback = over_heads(op, a)         op's page sees stacked arrays, the caller its own shapes
+    return answer(outputs, pullback, lse)
+"""
+import functools
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minitf.checks import floats, real, require
+from minitf.checks import array, floats, integer, real, require
+
+CORNERS = "top-left", "bottom-right"
 
 
-def stack(x, shared):
-    """Put the `shared` query heads of a key head below each other: (..., H, n, w) -> (..., H/shared, shared n, w)."""
-    return x if shared == 1 else x.reshape(*x.shape[:-3], x.shape[-3] // shared, shared * x.shape[-2], x.shape[-1])
+class Arguments(NamedTuple):
+    """Checked arguments; q, k, v, bias, sinks of one dtype, arrays that were not given None.
+
+    band      (low, high): query i may attend to keys i + low .. i + high
+    segments  (query ids, key ids), or None
+    shared    how many query heads read each key head
+    """
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    bias: Any
+    sinks: Any
+    mask: Any
+    keep: Any
+    band: tuple
+    segments: Any
+    shared: int
+    scale: float
+    softcap: Any
 
 
-def unstack(x, shared):
-    """Undo stack."""
-    return x if shared == 1 else x.reshape(*x.shape[:-3], shared * x.shape[-3], x.shape[-2] // shared, x.shape[-1])
-
-
-def cotangent(dout, shape):
-    """Return dout as an array; it must have the shape of the output."""
-    dout = floats("dout", dout)
-    require(dout.shape == shape, "dout", f"shape {shape}", dout)
-    return dout
-
-
-def prepare(q, k, v, mask, causal, scale):
-    """Check the arguments; return stacked q, k, v of one dtype, H/G, scale, and the mask as bias and blocked pairs."""
-    q, k, v, shared, scale, mask, reach = check(q, k, v, mask, causal, scale)
-    Tq, Tk = q.shape[-2], k.shape[-2]
-    bias, blocked = (None, None) if mask is None else split(mask, q.real.dtype)
-    if reach is not None:
-        future = np.arange(Tk) > np.arange(Tq)[:, None] + reach
-        blocked = future if blocked is None else blocked | future
-    bias, blocked = (x if x is None else spread(x, shared, Tq, Tk) for x in (bias, blocked))
-    return stack(q, shared), k, v, shared, scale, bias, blocked
-
-
-def check(q, k, v, mask, causal, scale):
-    """Check the arguments; return q, k, v of one dtype, H/G, scale, mask (array or None), reach (`corner`)."""
+def check(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=None, segments=None,
+          keep=None, scale=None, softcap=None):
+    """Check the arguments of attention; return them as Arguments."""
     q, k, v = floats("q", q), floats("k", k), floats("v", v)
+    shared = check_shapes(q, k, v)
+    lead = np.broadcast_shapes(q.shape[:-3], k.shape[:-3])
+    scores = (*lead, *q.shape[-3:-2], q.shape[-2], k.shape[-2])
+    dtype = np.result_type(q, k, v)
+    if bias is not None:
+        bias = fitting("bias", floats("bias", bias, finite=True), scores)
+        dtype = np.result_type(dtype, bias)
+    if sinks is not None:
+        sinks = floats("sinks", sinks)
+        require(sinks.shape == q.shape[-3:-2], "sinks", f"shape {q.shape[-3:-2]}, one a query head", sinks)
+        bad = np.isnan(sinks) | np.isposinf(sinks.real)
+        require(not bad.any(), "sinks", "finite numbers or -inf", sinks)
+        dtype = np.result_type(dtype, sinks)
+    q, k, v, bias, sinks = (x if x is None else x.astype(dtype, copy=False)
+                            for x in (q, k, v, bias, sinks))
+    mask = None if mask is None else check_mask(mask, scores)
+    keep = None if keep is None else check_keep(keep, scores, q.real.dtype)
+    band = band_of(causal, window, *scores[-2:])
+    segments = None if segments is None else check_segments(segments, lead, *scores[-2:])
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
+    if softcap is not None:
+        softcap = real("softcap", softcap, "a positive finite number", lambda c: 0 < c < math.inf)
+    return Arguments(q, k, v, bias, sinks, mask, keep, band, segments, shared, scale, softcap)
+
+
+def check_shapes(q, k, v):
+    """Check how q, k and v fit together; return how many query heads share a key head."""
     require(q.ndim >= 2 and q.shape[-1] > 0, "q", "shape (..., H, Tq, d) or (Tq, d) with d >= 1", q)
     for name, x in ("k", k), ("v", v):
         same = x.ndim == 2 if q.ndim == 2 else x.ndim > 2
@@ -46,20 +75,11 @@ def check(q, k, v, mask, causal, scale):
     require(v.shape[-2] == k.shape[-2], "v", f"{k.shape[-2]} rows, as k has", v)
     H, G = q.shape[-3:-2], k.shape[-3:-2]
     require(v.shape[-3:-2] == G, "v", f"{G and G[0]} heads, as k has", v)
-    require(H == G or H[0] and G[0] and H[0] % G[0] == 0, "k", f"a number of heads that divides {H and H[0]}", k)
-    shapes = q.shape[:-3], k.shape[:-3], v.shape[:-3]
-    require(broadcasts(*shapes), "q, k, v", "leading axes that broadcast", shapes)
-    shared, Tq, Tk = 1 if H == G else H[0] // G[0], q.shape[-2], k.shape[-2]
-    dtype = np.result_type(q, k, v)
-    q, k, v = (x.astype(dtype, copy=False) for x in (q, k, v))
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
-    if mask is not None:
-        mask, scores = np.asarray(mask), (*np.broadcast_shapes(*shapes[:2]), *H, Tq, Tk)
-        kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
-        require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
-        fits = broadcasts(mask.shape, scores) and np.broadcast_shapes(mask.shape, scores) == scores
-        require(fits, "mask", f"a shape that broadcasts to the scores {scores}", mask)
-    return q, k, v, shared, scale, mask, corner(causal, Tq, Tk)
+    divides = H == G or H[0] and G[0] and H[0] % G[0] == 0
+    require(divides, "k", f"a number of heads that divides {H and H[0]}", k)
+    leads = q.shape[:-3], k.shape[:-3], v.shape[:-3]
+    require(broadcasts(*leads), "q, k, v", "leading axes that broadcast", leads)
+    return 1 if H == G else H[0] // G[0]
 
 
 def broadcasts(*shapes):
@@ -70,31 +90,103 @@ def broadcasts(*shapes):
         return False
 
 
-def corner(causal, Tq, Tk):
-    """Return r where causal order lets query i attend to keys 0..i+r; None without causal order."""
-    known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in ("top-left", "bottom-right")
+def fitting(name, x, scores):
+    """Return x, which must broadcast to the scores."""
+    fits = broadcasts(x.shape, scores) and np.broadcast_shapes(x.shape, scores) == scores
+    require(fits, name, f"a shape that broadcasts to the scores {scores}", x)
+    return x
+
+
+def check_mask(mask, scores):
+    """Return the mask as an array of booleans or of numbers to add."""
+    mask, kinds = array("mask", mask), "booleans (True = may attend), or float32 or float64 numbers to add"
+    require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
+    return fitting("mask", mask, scores)
+
+
+def check_keep(keep, scores, dtype):
+    """Return the factors of the weights in the dtype of the scores."""
+    keep = floats("keep", keep, finite=True)
+    require(keep.dtype.kind == "f", "keep", "real numbers", keep, TypeError)
+    return fitting("keep", keep.astype(dtype, copy=False), scores)
+
+
+def check_segments(segments, lead, Tq, Tk):
+    """Return (query ids, key ids) as integer arrays (batch axes, Tq) and (batch axes, Tk)."""
+    pair = isinstance(segments, (tuple, list)) and len(segments) == 2
+    require(pair, "segments", "a pair (query ids, key ids)", segments)
+    ids = [array("segments", x) for x in segments]
+    for x, T in zip(ids, (Tq, Tk)):
+        require(x.dtype.kind in "iu", "segments", "integers", x, TypeError)
+        fits = x.shape[-1:] == (T,) and broadcasts(x.shape[:-1], lead)
+        fits = fits and np.broadcast_shapes(x.shape[:-1], lead) == lead
+        require(fits, "segments", f"shapes {(*lead, Tq)} and {(*lead, Tk)}, without a head axis", x)
+    return tuple(ids)
+
+
+def band_of(causal, window, Tq, Tk):
+    """Return (low, high): by causal order and window, query i may attend to keys i + low .. i + high."""
+    known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in CORNERS
     require(known, "causal", 'False, True, "top-left" or "bottom-right"', causal)
-    if not causal:
+    low, high, shift = -Tq, Tk, {"top-left": 0, "bottom-right": Tk - Tq}
+    both = f'"top-left" or "bottom-right" with {Tq} queries and {Tk} keys'
+    if causal:
+        require(isinstance(causal, str) or Tq == Tk, "causal", both, causal)
+        high = shift.get(causal, 0)
+    if window is None:
+        return low, high
+    given = isinstance(window, (tuple, list)) and len(window) in (2, 3)
+    require(given, "window", "(left, right) or (left, right, corner)", window)
+    left, right = (x if x is None else integer("window", x, 0) for x in window[:2])
+    corner = window[2] if len(window) == 3 else causal if isinstance(causal, str) else "top-left"
+    require(isinstance(corner, str) and corner in CORNERS, "window", "a corner " + " or ".join(CORNERS), corner)
+    named = len(window) == 3 or isinstance(causal, str) or Tq == Tk or left is right is None
+    require(named, "window", "a corner, " + both, window)
+    low = low if left is None else max(low, shift[corner] - left)
+    return low, high if right is None else min(high, shift[corner] + right)
+
+
+def part(a, rows, keys):
+    """The arguments of the queries `rows` and the keys `keys`, two slices."""
+    moved = tuple(end + rows.start - keys.start for end in a.band)
+    ids = a.segments and (a.segments[0][..., rows], a.segments[1][..., keys])
+    parts = {name: cut(getattr(a, name), rows, keys) for name in ("bias", "mask", "keep")}
+    return a._replace(q=a.q[..., rows, :], k=a.k[..., keys, :], v=a.v[..., keys, :],
+                      band=moved, segments=ids, **parts)
+
+
+def cut(x, rows, keys):
+    """Cut [rows, keys] out of an array or None; an axis of length 1, or none, stands for all of them."""
+    if x is None or not x.ndim:
+        return x
+    x = x[..., rows, :] if x.ndim > 1 and x.shape[-2] > 1 else x
+    return x[..., keys] if x.shape[-1] > 1 else x
+
+
+def blocked_pairs(a):
+    """Which pairs of queries and keys may not meet, by mask, band or segments; None if all may."""
+    Tq, Tk = a.q.shape[-2], a.k.shape[-2]
+    low, high = a.band
+    parts = []
+    if a.mask is not None:
+        parts.append(~a.mask if a.mask.dtype == np.bool_ else np.isneginf(a.mask))
+    ahead = np.arange(Tk) - np.arange(Tq)[:, None] if low > 1 - Tq or high < Tk - 1 else None
+    if high < Tk - 1:
+        parts.append(ahead > high)
+    if low > 1 - Tq:
+        parts.append(ahead < low)
+    if a.segments is not None:
+        apart = a.segments[0][..., :, None] != a.segments[1][..., None, :]
+        parts.append(apart if apart.ndim == 2 else apart[..., None, :, :])
+    return functools.reduce(np.logical_or, parts) if parts else None
+
+
+def finite_part(a):
+    """What an additive mask adds where it does not block, in the dtype of the scores, or None."""
+    if a.mask is None or a.mask.dtype == np.bool_:
         return None
-    named = isinstance(causal, str) or Tq == Tk
-    require(named, "causal", f'"top-left" or "bottom-right" with {Tq} queries and {Tk} keys', causal)
-    return Tk - Tq if causal == "bottom-right" else 0
-
-
-def split(mask, dtype):
-    """Split a mask for scores of this dtype: its finite part or None, its blocked pairs."""
-    if mask.dtype == np.bool_:
-        return None, ~mask
-    blocked = np.isneginf(mask)
+    dtype = a.q.real.dtype
     with np.errstate(over="ignore"):
-        bias = np.where(blocked, 0, mask).astype(dtype)
-    require(bool(np.isfinite(bias).all()), "mask", f"-inf, or numbers finite in {dtype}", mask)
-    return bias, blocked
-
-
-def spread(x, shared, Tq, Tk):
-    """Broadcast a part of the mask over all pairs, and stack it like the queries."""
-    x = np.broadcast_to(x, x.shape[:-2] + (Tq, Tk))
-    if shared > 1 and x.shape[-3:-2] in ((), (1,)):
-        x = np.broadcast_to(x, x.shape[:-3] + (shared, Tq, Tk))
-    return stack(x, shared)
+        added = np.where(np.isneginf(a.mask), 0, a.mask).astype(dtype)
+    require(bool(np.isfinite(added).all()), "mask", f"-inf, or numbers finite in {dtype}", a.mask)
+    return added

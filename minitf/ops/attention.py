@@ -1,89 +1,106 @@
-"""Softmax attention and its derivative, on one page: every mask, length and head count, exact at the edges.
+"""Softmax attention and its derivative, on one page.
 
     out, pullback = attention(q, k, v)        then        dq, dk, dv = pullback(dout)
 
-Letters: H query heads, G key heads, Tq queries, Tk keys, d width of queries and keys, dv width of values.
+Letters: H query heads, G key heads, Tq queries, Tk keys, d width of queries and keys, dv of values.
 """
-from minitf.ops.arguments import cotangent, prepare, stack, unstack
-from minitf.ops.kernels import (by_heads, hide, mix, normalise, pairs, softmax_pullback, sum_to,
-                                transpose)
+from minitf.ops.arguments import check
+from minitf.ops.heads import answer, over_heads, stacked, unstack
+from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows, sum_to
 from minitf.ops.primitives import cap, identity
 
 
-def attention(q, k, v, *, mask=None, causal=False, scale=None, softcap=None):
+def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=None,
+              segments=None, keep=None, scale=None, softcap=None, lse=False):
     """Average values, each query with its own weights: the softmax of its scores against the keys.
 
-    S   = scale q k^T                     scores: how well each query matches each key         (..., H, Tq, Tk)
-    S   = softcap tanh(S / softcap)       where softcap is given                               (..., H, Tq, Tk)
-    S   = S + mask                        -inf where a query may not attend                    (..., H, Tq, Tk)
-    A   = exp(S) / sum exp(S)             weights: every row sums to 1                         (..., H, Tq, Tk)
-    out = A v                             averages of the values                               (..., H, Tq, dv)
+    S    = scale q k^T                     how well each query matches each key  (..., H, Tq, Tk)
+    S    = softcap tanh(S / softcap)       where softcap is given
+    S    = S + bias + mask                 -inf where a query may not attend
+    lse  = log(sum exp(S) + exp(sink))     a sink is one more score, without a value  (..., H, Tq)
+    A    = exp(S - lse)                    weights: with the sink's, every row sums to 1
+    out  = (A * keep) v                    averages of the values                (..., H, Tq, dv)
 
-    dv  = A^T dout                        summed over the query heads that share v             (..., G, Tk, dv)
-    dA  = dout v^T                                                                             (..., H, Tq, Tk)
-    dS  = A * (dA - sum(A * dA))          the Jacobian of softmax, row by row                  (..., H, Tq, Tk)
-    dS  = dS / cosh(S / softcap)^2        at the S before its cap, where softcap is given      (..., H, Tq, Tk)
-    dq  = scale dS k                                                                           (..., H, Tq, d)
-    dk  = scale dS^T q                    summed over the query heads that share k             (..., G, Tk, d)
+    dv    = (A * keep)^T dout              summed over the query heads that share v
+    dA    = keep * (dout v^T)
+    dS    = A * (dA - sum(A * dA) + dlse)  the derivative of softmax, row by row: see below
+    dsink = A_sink (0 - sum(A * dA) + dlse)  A_sink = exp(sink - lse); summed over queries
+    dbias = dS                             summed over the axes along which bias was broadcast
+    dS    = dS / cosh(S / softcap)^2       at the S before its cap
+    dq    = scale dS k
+    dk    = scale dS^T q                   summed over the query heads that share k
 
-    q (..., H, Tq, d), k (..., G, Tk, d), v (..., G, Tk, dv), or all three without a head axis: (Tq, d), (Tk, d),
-    (Tk, dv). H is a multiple of G and query head h reads key head h // (H/G). Leading axes broadcast.
+    Why: S_j moves A_i by A_i ([i = j] - A_j) and lse by A_j. So dS_j = sum_i dA_i A_i ([i = j] - A_j)
+    + dlse A_j = A_j (dA_j - sum_i dA_i A_i + dlse). A sink has no value, so its own dA is 0.
 
-    mask     boolean (True = may attend) or real (added to the scores, -inf = may not attend), broadcasting to the
-             scores; not differentiated. It follows the softcap, which would turn -inf into -softcap.
-    causal   True: query i attends to keys 0..i. With Tq != Tk name the corner: "top-left" (keys 0..i) or
-             "bottom-right" (keys 0..i+Tk-Tq, decoding with a cache). A mask restricts it further.
-    scale    1/sqrt(d) unless given; 0 gives uniform weights
+    q (..., H, Tq, d), k (..., G, Tk, d), v (..., G, Tk, dv), or all without a head axis: (Tq, d),
+    (Tk, d), (Tk, dv). Query head h reads key head h // (H/G). Leading axes broadcast.
 
-    A query that may attend to nothing returns zeros and has zero gradients. NaN and inf propagate as in arithmetic,
-    but never between a query and a key that it may not attend to, not even as 0 * NaN.
-    Time O(H Tq Tk (d + dv)); the pullback keeps A. Errors: ValueError or TypeError naming the argument.
-    Source: Vaswani et al. 2017, equation 1; shared key heads: Shazeer 2019, Ainslie et al. 2023.
+    bias     added to the scores, broadcasting to them; differentiated
+    sinks    (H,), or () without a head axis; differentiated
+    lse      True: the output is the pair (out, lse), and pullback takes the pair (dout, dlse)
+    keep     multiplies the weights, broadcasting to them; dropout has 0 and 1/(1-p)
+    scale    1/sqrt(d) unless given
+
+    Which pairs of a query and a key may meet: all that none of these four forbids.
+
+    mask     boolean (True = may) or real (added to the scores, -inf = may not), broadcasting to them
+    causal   True: query i meets keys 0..i. With Tq != Tk name the corner: "top-left" (keys 0..i) or
+             "bottom-right" (keys 0..i+Tk-Tq, decoding with a cache)
+    window   (left, right): query i meets keys i-left..i+right, None = no limit; with Tq != Tk the
+             corner of causal, or (left, right, corner): i is i+Tk-Tq in the bottom right
+    segments (query ids, key ids), integers (..., Tq) and (..., Tk): equal ids may meet
+
+    pullback(dout) -> dq, dk, dv, then dbias and dsinks where given. mask and keep get no gradient.
+    A query that meets no key returns zeros, lse = sink or -inf; all it gives is dlse to dsink.
+    NaN and inf propagate as in arithmetic, but never between a query and a key that may not meet.
+    Errors: ValueError or TypeError naming the argument. Time O(H Tq Tk (d + dv)).
+    Source: Vaswani et al. 2017, equation 1; shared key heads: Ainslie et al. 2023; softcap: Bello et
+    al. 2017; windows: Beltagy et al. 2020; sinks: Xiao et al. 2024; lse: Dao et al. 2022.
     """
-    q, k, v, shared, scale, bias, blocked = prepare(q, k, v, mask, causal, scale)
-    out, back = by_heads(attend, q, k, v, bias, blocked, scale, softcap)
-    out = unstack(out, shared)
-    shape = out.shape
-
-    def pullback(dout):
-        dq, dk, dv = back(stack(cotangent(dout, shape), shared))
-        return unstack(dq, shared), dk, dv
-
-    return out, pullback
+    a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
+              segments=segments, keep=keep, scale=scale, softcap=softcap)
+    return answer(*over_heads(attend, a), lse)
 
 
-def attend(q, k, v, bias, blocked, S, scale, softcap):
-    """The equations of `attention`, line by line. pullback(dout) -> dq, dk, dv.
+def attend(q, k, v, bias, sinks, mask, keep, blocked, S, *, scale, softcap):
+    """The equations of `attention`, line by line; query heads that share a key head are stacked.
 
-    pairs(a, b) is a b^T and mix(P, b) is P b, without the blocked pairs; query heads that share k are stacked. S may
-    bring an array to be filled.
+    `blocked` marks the pairs that may not meet, and the three products leave them out:
+    pairs(a, b) = a b^T, mix(P, b) = P b, gather(P, a) = P^T a. S is room for the scores, or None.
     """
-    S = pairs(scale * q, k, blocked, out=S)
+    pairs, mix, gather = masked_products(blocked)
+    S = pairs(scale * q, k, S)
     S, uncap = identity(S) if softcap is None else cap(S, softcap)
-    S = hide(S, bias, blocked)
-    A, _ = normalise(S)
-    out = mix(A, v, blocked)
+    A, lse, unsoftmax = softmax_rows(hide(S, bias, mask, blocked), sinks)
+    kept = A if keep is None else A * keep
+    out = mix(kept, v)
 
-    def pullback(dout):
-        dv = mix(transpose(A), dout, transpose(blocked))
-        dA = pairs(dout, v, blocked)
-        dS = softmax_pullback(A, dA)
-        dS = uncap(dS)
-        dq = scale * mix(dS, k, blocked)
-        dk = scale * mix(transpose(dS), q, transpose(blocked))
-        return sum_to(dq, q.shape), sum_to(dk, k.shape), sum_to(dv, v.shape)
+    def pullback(dout, dlse=None):
+        dv = gather(kept, dout)
+        dA = pairs(dout, v)
+        dA = dA if keep is None else dA * keep
+        dbias, dsinks = unsoftmax(dA, dlse)
+        dS = uncap(dbias)
+        dq = scale * mix(dS, k)
+        dk = scale * gather(dS, q)
+        return sum_to(dq, q.shape), sum_to(dk, k.shape), sum_to(dv, v.shape), dbias, dsinks
 
-    return out, pullback
+    return (out, lse), pullback
 
 
-def attention_weights(q, k, *, mask=None, causal=False, scale=None, softcap=None):
-    """Return the weights A (..., H, Tq, Tk) of `attention`, same options, and lse = log sum exp(S) (..., H, Tq).
+@quiet()
+def attention_weights(q, k, *, mask=None, bias=None, sinks=None, causal=False, window=None,
+                      segments=None, scale=None, softcap=None):
+    """Return the weights A (..., H, Tq, Tk) and lse (..., H, Tq) of `attention`, same options.
 
-    A v is the output of `attention`; lse is -inf for a query that may attend to nothing.
+    A v is its output, without keep.
     """
-    q, k, _, shared, scale, bias, blocked = prepare(q, k, k, mask, causal, scale)
-    S = pairs(scale * q, k, blocked)
+    a = check(q, k, k, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
+              segments=segments, scale=scale, softcap=softcap)
+    q, k, _, bias, sinks, mask, _, blocked = stacked(a)
+    pairs, _, _ = masked_products(blocked)
+    S = pairs(a.scale * q, k)
     S, _ = identity(S) if softcap is None else cap(S, softcap)
-    S = hide(S, bias, blocked)
-    A, lse = normalise(S)
-    return unstack(A, shared), unstack(lse, shared)[..., 0]
+    A, lse, _ = softmax_rows(hide(S, bias, mask, blocked), sinks)
+    return unstack(A, a.shared), unstack(lse, a.shared)[..., 0]

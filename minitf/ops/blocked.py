@@ -1,75 +1,109 @@
-"""Softmax attention in memory linear in its lengths: the scores live a block at a time, and are made again backward.
+"""Softmax attention in memory linear in its lengths: scores live a block at a time, and again backward.
 
     out, pullback = attention_blocked(q, k, v)        then        dq, dk, dv = pullback(dout)
 
-Letters as in `attention`: H query heads, G key heads, Tq queries, Tk keys, d and dv widths; B queries in a block.
+Letters as in `attention`: H query heads, Tq queries, Tk keys, d and dv widths; B queries in a block.
 """
+import math
+
 import numpy as np
 
 from minitf.checks import integer
-from minitf.ops.arguments import check, cotangent
-from minitf.ops.attention import attention
+from minitf.ops.arguments import check, cut, part
+from minitf.ops.attention import attend
+from minitf.ops.heads import answer, over_heads
+from minitf.ops.kernels import sum_to
+
+SCORES = 2 ** 20        # scores of a block, by default
 
 
-def attention_blocked(q, k, v, *, mask=None, causal=False, scale=None, softcap=None, block=None):
-    """Compute `attention` for B queries at a time, so that only B rows of scores and weights exist at once.
+def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=None,
+                      segments=None, keep=None, scale=None, softcap=None, lse=False, block=None):
+    """Compute `attention` for B queries at a time, so that only B rows of scores exist at once.
 
-    out[rows]            = attention(q[rows], k[keys], v[keys])        rows = i .. i+B-1, keys = 0 .. those they reach
+    out[rows]            = attention(q[rows], k[keys], v[keys])       keys: those that rows can reach
 
     dq[rows], dk_i, dv_i = the pullback of that block, made again, at dout[rows]
     dk[keys]            += dk_i            a key collects from every block that reads it
-    dv[keys]            += dv_i
+    dv[keys]            += dv_i            and so do a bias that blocks share, and a sink
 
-    A query's weights need all of its own scores and nothing of any other query's, so blocks of queries are independent:
-    same arguments, options, edge cases and errors as `attention`, same numbers up to the order of the sums over blocks.
-    Causal order also saves the time of the keys that no query of a block can reach; the mask is not read there.
+    A query's weights need all of its own scores and nothing of any other query's, so blocks of queries
+    are independent: same arguments, options, edge cases and errors as `attention`, same numbers up to
+    the order of the sums over blocks. What causal order, a window or segments put out of reach of all
+    queries of a block takes no time, and no array over all pairs exists for them; the mask is not read
+    there. A bias and its gradient have their own size.
 
-    block    B, a whole number >= 1; unless given, a block has about 2^20 scores, and never fewer than 64 queries
+    block    B, a whole number >= 1; unless given, a block has about 2^20 scores, fewer in a narrow
+             window, and never fewer than 64 queries
 
-    Memory O(H B Tk) beside arguments and results; the pullback keeps q, k, v and the mask. Time: forward that of
-    `attention`, backward six matrix products instead of four, for the scores and averages made again.
-    Fused kernels cut the keys too, and carry a running maximum and sum, to stay in fast memory. They then take the mean
-    of dA from sum(dout * out), whose rounding is all that is left of the gradient where one weight is nearly 1; with
-    whole rows `softmax_pullback` keeps its digits there.
+    Memory O(H B Tk) beside arguments and results; the pullback keeps the arguments. Time: forward that
+    of `attention`, backward six matrix products instead of four, for scores and averages made again.
+    Fused kernels cut the keys too, and carry a running maximum and sum, to stay in fast memory. They
+    then take the mean of dA from sum(dout * out), whose rounding is all that is left of the gradient
+    where one weight is nearly 1; with whole rows `softmax_rows` keeps its digits there.
     Source: Rabe and Staats 2021, section 3; Dao et al. 2022, section 3.1 (recomputation).
     """
-    q, k, v, _, scale, mask, reach = check(q, k, v, mask, causal, scale)
-    Tq, Tk = q.shape[-2], k.shape[-2]
-    lead = np.broadcast_shapes(q.shape[:-3], k.shape[:-3], v.shape[:-3]) + q.shape[-3:-2]
-    block = max(64, 2**20 // max(1, np.prod(lead, dtype=int) * Tk)) if block is None else integer("block", block, 1)
-    end = Tq if reach is None else min(Tq, Tk - reach)              # the queries from here on reach every key
-    edges = sorted({*range(0, Tq, block), end, Tq})
-    blocks = [slice(*pair) for pair in zip(edges, edges[1:])] or [slice(0, 0)]
+    a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
+              segments=segments, keep=keep, scale=scale, softcap=softcap)
+    blocks = list(cuts(a, block))
+    lead = np.broadcast_shapes(a.q.shape[:-3], a.k.shape[:-3], a.v.shape[:-3]) + a.q.shape[-3:-2]
+    out = np.empty((*lead, a.q.shape[-2], a.v.shape[-1]), a.q.dtype)
+    logs = np.empty(np.broadcast_shapes(a.q.shape[:-2], a.k.shape[:-3] + a.q.shape[-3:-2])
+                    + a.q.shape[-2:-1], a.q.dtype)
+    for rows, keys in blocks:
+        (out[..., rows, :], logs[..., rows]), _ = over_heads(attend, part(a, rows, keys))
 
-    def attend(rows):
-        """Attention of a block of queries, its pullback, and the keys in reach; a corner moves along with them."""
-        inside = reach is not None and rows.stop <= end
-        keys = slice(0, max(0, rows.stop + reach) if inside else Tk)
-        out, pullback = attention(q[..., rows, :], k[..., keys, :], v[..., keys, :], mask=cut(mask, rows, keys),
-                                  causal="bottom-right" if inside else False, scale=scale, softcap=softcap)
-        return out, pullback, keys
-
-    out = np.empty((*lead, Tq, v.shape[-1]), q.dtype)
-    for rows in blocks:
-        out[..., rows, :], _, _ = attend(rows)
-    shape = out.shape
-
-    def pullback(dout):
-        dout = cotangent(dout, shape)
-        dq, dk, dv = (np.zeros(x.shape, np.result_type(x, dout)) for x in (q, k, v))
-        for rows in blocks:
-            _, back, keys = attend(rows)
-            dq[..., rows, :], dk_i, dv_i = back(dout[..., rows, :])
+    def pullback(dout, dlse=None):
+        dq, dk, dv, dbias, dsinks = (
+            x if x is None else np.zeros(x.shape, np.result_type(x, dout))
+            for x in (a.q, a.k, a.v, a.bias, a.sinks))
+        for rows, keys in blocks:
+            _, back = over_heads(attend, part(a, rows, keys))
+            dq[..., rows, :], dk_i, dv_i, dbias_i, dsinks_i = back(
+                dout[..., rows, :], None if dlse is None else dlse[..., rows])
             dk[..., keys, :] += dk_i
             dv[..., keys, :] += dv_i
-        return dq, dk, dv
+            if dbias is not None:
+                cut(dbias, rows, keys)[...] += dbias_i
+            if dsinks is not None:
+                dsinks += dsinks_i
+        return dq, dk, dv, dbias, dsinks
 
-    return out, pullback
+    return answer((out, logs), pullback, lse)
 
 
-def cut(mask, rows, keys):
-    """Cut [rows, keys] out of a mask, or None; an axis that is missing or of length 1 stands for every row or key."""
-    if mask is None:
-        return None
-    mask = mask[..., rows, :] if mask.ndim > 1 and mask.shape[-2] > 1 else mask
-    return mask[..., keys] if mask.ndim else mask
+def cuts(a, block):
+    """Return the blocks, as slices (rows, keys): B queries, and all keys that one of them can reach."""
+    Tq, Tk = a.q.shape[-2], a.k.shape[-2]
+    first, last = reach(a)
+    if block is None:
+        heads = math.prod(np.broadcast_shapes(a.q.shape[:-3], a.k.shape[:-3], a.v.shape[:-3]))
+        heads *= math.prod(a.q.shape[-3:-2])
+        wide = a.band[1] - a.band[0] + 1
+        block = max(64, min(SCORES // max(1, heads * min(Tk, 2 * wide)), wide))
+    else:
+        block = integer("block", block, 1)
+    for i in range(0, max(1, Tq), block):
+        rows = slice(i, min(i + block, Tq))
+        start, stop = min(first[rows], default=0), max(last[rows], default=0)
+        yield rows, slice(int(start), max(int(start), int(stop)))
+
+
+def reach(a):
+    """Return (first, last): query i meets no key but first_i .. last_i - 1, by band and segments."""
+    Tq, Tk = a.q.shape[-2], a.k.shape[-2]
+    i, (low, high) = np.arange(Tq), a.band
+    first, last = np.clip(i + low, 0, Tk), np.clip(i + high + 1, 0, Tk)
+    if a.segments is None:
+        return first, last
+    asked, keys = np.broadcast_shapes(*(ids.shape[:-1] for ids in a.segments)), a.segments
+    asked, keys = (np.broadcast_to(ids, asked + ids.shape[-1:]).reshape(-1, ids.shape[-1]) for ids in keys)
+    begin, end = np.full(Tq, Tk), np.zeros(Tq, int)
+    for wanted, ids in zip(asked, keys):
+        known, start = np.unique(ids, return_index=True)
+        stop = Tk - np.unique(ids[::-1], return_index=True)[1]
+        at = np.searchsorted(known, wanted)
+        there = np.isin(wanted, known)
+        begin[there] = np.minimum(begin[there], start[at[there]])
+        end[there] = np.maximum(end[there], stop[at[there]])
+    return np.maximum(first, begin), np.minimum(last, end)

@@ -1,80 +1,88 @@
-"""What attention and softmax are computed with: rows in place, products next to NaN, heads that fit the cache."""
-import math
+"""What attention is computed with: softmax in place, products next to NaN, freed memory."""
+from functools import partial
 
 import numpy as np
 
-SMALL = 30.0            # scores whose exponentials, and their sums and ratios, are far from the ends of float32
+SMALL = 30.0            # scores whose exponentials, sums and ratios are far from the ends of float32
+
+
+def keep_freed_memory():
+    """Let the C library keep what NumPy frees.
+
+    That of Linux gives freed arrays back to the system, and the next step then pays for clearing
+    fresh pages. Once a block of nearly 32 MB was freed, it keeps up to 64 MB (mallopt(3),
+    M_MMAP_THRESHOLD). This one is never touched.
+    """
+    np.empty(2 ** 25 - 2 ** 16, np.uint8)
+
+
+keep_freed_memory()
 
 
 def sum_to(dx, like):
-    """Sum dx over the axes along which an array of shape `like` was broadcast: the transpose of broadcasting."""
+    """Sum dx over the axes along which an array of shape `like` was broadcast: its transpose."""
     extra = dx.ndim - len(like)
     stretched = tuple(extra + i for i, n in enumerate(like) if n == 1 and dx.shape[extra + i] != 1)
-    return dx.sum(axis=tuple(range(extra)) + stretched).reshape(like) if extra or stretched else dx
+    if not (extra or stretched):
+        return dx
+    return dx.sum(axis=tuple(range(extra)) + stretched).reshape(like)
 
 
-def normalise(S):
-    """Overwrite S by A = exp(S) / sum exp(S) over the last axis; return A and lse = log sum exp(S), that axis kept.
+def softmax_rows(S, sink=None):
+    """Overwrite S by A = exp(S) / (sum exp(S) + exp(sink)) over the last axis.
 
-    The maximum is taken off first, so nothing overflows, unless all scores are so small that nothing can. A row that is
-    all -inf, or has no entries, gives A = 0 and lse = -inf.
+    lse   = log(sum exp(S) + exp(sink))
+    dS    = A * (dA - sum(A * dA) + dlse)
+    dsink = A_sink (dlse - sum(A * dA)),   A_sink = exp(sink - lse)
+    S (..., T), sink (..., 1) or None -> A (..., T), lse (..., 1). pullback(dA, dlse or None) -> dS,
+    dsink; it overwrites dA. A row without a finite score or sink gives A = 0, lse = -inf, dS = 0.
+
+    The maximum is taken off first, so nothing overflows, unless all scores are so small that nothing
+    can.
     """
-    if S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL:     # this costs less than the other way
+    small = S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL     # cheaper than without
+    if small and (sink is None or sink.real.max() <= SMALL):
         top = 0.0
     else:
         top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
+        top = top if sink is None else np.maximum(top, sink.real)
         np.copyto(top, 0, where=np.isneginf(top))
         S -= top
     A = np.exp(S, out=S)
     total = np.einsum("...t->...", A)[..., None]
+    A_sink = None if sink is None else np.exp(sink - top)
+    total = total if sink is None else total + A_sink
     filled = total != 0
-    A /= np.where(filled, total, 1)
-    return A, top + np.log(total, where=filled, out=np.full_like(total, -np.inf))
+    divisor = np.where(filled, total, 1)
+    A /= divisor
+    A_sink = None if sink is None else A_sink / divisor
+
+    def pullback(dA, dlse=None):
+        """Where one weight is nearly 1 the difference dA - sum(A * dA) is mostly rounding.
+
+        There the mean is taken off twice: the second, of what is left, restores the digits. The
+        sink's own dA is 0, and the mean is taken off it too.
+        """
+        dA_sink = 0.0
+        for _ in range(1 if A.real.max(initial=0) < 0.9 else 2):
+            mean = np.einsum("...t,...t->...", A, dA)[..., None]
+            if sink is not None:
+                mean += A_sink * dA_sink
+                dA_sink = dA_sink - mean
+            dA -= mean
+        if dlse is not None:
+            dlse = np.where(filled, dlse, 0)
+            dA += dlse
+            dA_sink = dA_sink + dlse
+        dA *= A
+        return dA, None if sink is None else A_sink * dA_sink
+
+    return A, top + np.log(total, where=filled, out=np.full_like(total, -np.inf)), pullback
 
 
-def softmax_pullback(A, dA):
-    """Overwrite dA by dS = A * (dA - sum(A * dA)), the Jacobian diag(A) - A A^T of each row applied to dA.
-
-    Where one weight is nearly 1 the first difference is mostly rounding error: there the weighted mean of dA is taken
-    off twice, and the second pass, which finds the mean of what is left, restores its digits.
-    """
-    for _ in range(1 if A.real.max(initial=0) < 0.9 else 2):
-        dA -= np.einsum("...t,...t->...", A, dA)[..., None]
-    dA *= A
-    return dA
-
-
-CACHE = 2 ** 20         # bytes of scores that are worked on at a time: what the second-level cache of a core holds
-
-
-def by_heads(attend, q, k, v, bias, blocked, *options):
-    """attend, one group of heads after the other: as many as have CACHE bytes of scores, so that a score is still in
-    the cache when it is next needed. Heads do not meet, so the numbers are the same up to rounding.
-
-    All at once where leading axes broadcast. All scores share one array: the system clears memory faster in one piece.
-    """
-    lead, pair = q.shape[:-2], (q.shape[-2], k.shape[-2])
-    heads, group = math.prod(lead), max(1, CACHE // max(1, pair[0] * pair[1] * q.itemsize))
-    if heads <= group or not lead == k.shape[:-2] == v.shape[:-2]:
-        return attend(q, k, v, bias, blocked, None, *options)
-    groups = [slice(i, i + group) for i in range(0, heads, group)]
-
-    def flat(x, tail):
-        return x if x is None or x.ndim == 2 else np.broadcast_to(x, lead + tail).reshape(heads, *tail)
-
-    def cut(x, some):
-        return x if x is None or x.ndim == 2 else x[some]
-
-    arrays = [flat(x, x.shape[-2:]) for x in (q, k, v)] + [flat(x, pair) for x in (bias, blocked)]
-    arrays.append(np.empty((heads, *pair), q.dtype))
-    outs, backs = zip(*(attend(*(cut(x, some) for x in arrays), *options) for some in groups))
-
-    def pullback(dout):
-        dout = flat(dout, dout.shape[-2:])
-        grads = zip(*(back(dout[some]) for some, back in zip(groups, backs)))
-        return tuple(np.concatenate(dx).reshape(x.shape) for dx, x in zip(grads, (q, k, v)))
-
-    return np.concatenate(outs).reshape(*lead, pair[0], v.shape[-1]), pullback
+def quiet():
+    """Say nothing of underflow, `with quiet(): ...` or above a function: an exponential that is 0 is right."""
+    return np.errstate(under="ignore")
 
 
 def transpose(x):
@@ -82,8 +90,19 @@ def transpose(x):
     return None if x is None else np.swapaxes(x, -1, -2)
 
 
-def pairs(a, b, blocked, out=None):
-    """Multiply every row of a by every row of b, a b^T; next to NaN or inf, blocked pairs read 0."""
+def masked_products(blocked):
+    """Return a b^T, P b and P^T a as functions of (a, b), (P, b), (P, a), without the blocked pairs.
+
+    A blocked pair contributes nothing, not even 0 * NaN.
+    """
+    def gather(P, a):
+        return mix(transpose(P), a, transpose(blocked))
+
+    return partial(pairs, blocked=blocked), partial(mix, blocked=blocked), gather
+
+
+def pairs(a, b, out=None, blocked=None):
+    """Multiply every row of a by every row of b; next to NaN or inf, blocked pairs read 0."""
     if blocked is None:
         return np.matmul(a, transpose(b), out=out)
     with np.errstate(invalid="ignore"):
@@ -93,8 +112,8 @@ def pairs(a, b, blocked, out=None):
     return P
 
 
-def mix(P, b, blocked):
-    """Add up the rows of b with weights, P b; to a sum that is not finite, blocked pairs then contribute nothing."""
+def mix(P, b, blocked=None):
+    """Add up the rows of b with weights P; a blocked pair adds nothing to a sum that is not finite."""
     if blocked is None:
         return P @ b
     with np.errstate(invalid="ignore"):
@@ -109,11 +128,11 @@ def mix(P, b, blocked):
     return y
 
 
-def hide(S, bias, blocked):
-    """Add the finite part of the mask to S, in place, and write -inf over the blocked pairs."""
-    if bias is not None:
-        S += bias
+def hide(S, bias, mask, blocked):
+    """Add a bias and the finite part of a mask to S, in place, and write -inf over blocked pairs."""
+    for added in bias, mask:
+        if added is not None:
+            S += added
     if blocked is not None:
         np.copyto(S, -np.inf, where=blocked)
     return S
-

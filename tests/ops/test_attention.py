@@ -1,6 +1,5 @@
 """What attention means at its edges, point by point, and how exact it is. Ordinary cases and laws: test_ops.py."""
 import functools
-import inspect
 import sys
 
 import mpmath
@@ -351,12 +350,6 @@ def test_point_11_otherwise_nan_and_inf_propagate_as_in_arithmetic(options):
     assert np.isnan(attention(q, k, np.ones((4, 2)), **options)[0]).all()
 
 
-def test_point_12_no_dropout():
-    for op in attention, attention_weights:
-        options = {name: p.default for name, p in inspect.signature(op).parameters.items() if p.kind == p.KEYWORD_ONLY}
-        assert options == {"mask": None, "causal": False, "scale": None, "softcap": None}
-
-
 # ---- how exact it is ------------------------------------------------------------------------------------------------
 
 def exact_head(q, k, v, dout, blocked, scale, softcap):
@@ -466,7 +459,7 @@ def test_groups_of_heads_give_the_same_numbers(case, cache, monkeypatch):
     out, pullback = op(*args)
     dout = np.random.default_rng(6).standard_normal(out.shape)
     grads = pullback(dout)
-    monkeypatch.setattr(sys.modules["minitf.ops.kernels"], "CACHE", cache)
+    monkeypatch.setattr(sys.modules["minitf.ops.heads"], "CACHE", cache)
     grouped, pullback = op(*args)
     for x, y in zip((grouped, *pullback(dout)), (out, *grads)):
         assert np.linalg.norm(x - y) <= 1e-14 * np.linalg.norm(y) and ((x == 0) == (y == 0)).all()

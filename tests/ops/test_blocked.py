@@ -11,6 +11,7 @@ from op_cases import CASES
 from minitf.ops import blocked
 from minitf.ops.attention import attention
 from minitf.ops.blocked import attention_blocked
+from minitf.ops.heads import over_heads
 from minitf.trust.verify import saved
 
 CORNERS = [False, "top-left", "bottom-right"]
@@ -128,7 +129,7 @@ def test_sixteen_thousand_tokens_take_less_than_a_gigabyte():
     code = """if True:
         import resource, sys
         import numpy as np
-        from minitf.blocked import attention_blocked
+        from minitf import attention_blocked
         q, k, v, dout = np.random.default_rng(0).standard_normal((4, 1, 1, 16384, 64))
         out, pullback = attention_blocked(q, k, v, causal=True)
         assert all(np.isfinite(dx).all() for dx in pullback(dout))
@@ -142,10 +143,10 @@ def test_sixteen_thousand_tokens_take_less_than_a_gigabyte():
 def test_keys_out_of_reach_cost_nothing(rng, monkeypatch, causal, Tq, Tk):
     seen = []
 
-    def counting(q, k, v, **options):
-        seen.append((q.shape[0], k.shape[0]))
-        return attention(q, k, v, **options)
-    monkeypatch.setattr(blocked, "attention", counting)
+    def counting(op, a):
+        seen.append((a.q.shape[0], a.k.shape[0]))
+        return over_heads(op, a)
+    monkeypatch.setattr(blocked, "over_heads", counting)
     attention_blocked(*draw(rng, (Tq, 4), (Tk, 4), (Tk, 3)), causal=causal, block=8)
     corner = Tk - Tq if causal == "bottom-right" else 0
     inside = sum(min(max(i + corner + 1, 0), Tk) for i in range(Tq))
@@ -155,7 +156,7 @@ def test_keys_out_of_reach_cost_nothing(rng, monkeypatch, causal, Tq, Tk):
 
 def test_a_block_by_default_has_a_million_scores_or_64_queries(rng, monkeypatch):
     seen = []
-    monkeypatch.setattr(blocked, "attention", lambda q, k, v, **_: seen.append(q.shape[-2]) or attention(q, k, v))
+    monkeypatch.setattr(blocked, "over_heads", lambda op, a: seen.append(a.q.shape[-2]) or over_heads(op, a))
     attention_blocked(*np.ones((3, 8, 600, 1)))
     attention_blocked(np.ones((66, 1)), np.ones((2**15, 1)), np.ones((2**15, 1)))
     assert seen == [218, 218, 164, 64, 2]
