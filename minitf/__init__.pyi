@@ -13,6 +13,9 @@ _Pullback1: TypeAlias = Callable[[ArrayLike], _Array]
 _Pullback: TypeAlias = Callable[[ArrayLike], tuple[_Array, ...]]
 _Path: TypeAlias = str | PathLike[str]
 _Causal: TypeAlias = bool | Literal["top-left", "bottom-right"]
+_Window: TypeAlias = tuple[int | None, int | None] | tuple[int | None, int | None, Literal["top-left", "bottom-right"]]
+_Segments: TypeAlias = tuple[ArrayLike, ArrayLike]
+_PullbackOfPair: TypeAlias = Callable[[tuple[ArrayLike, ArrayLike]], tuple[_Array, ...]]
 _NormKind: TypeAlias = Literal["l1", "l2", "linf", "l21", "l21t", "l2inf", "l2inft", "l1inf", "linf1", "spectral", "nuclear"]
 _TaskKind: TypeAlias = Literal["and", "or", "majority", "parity", "threshold", "symmetric", "junta"]
 
@@ -33,18 +36,44 @@ def relu(x: ArrayLike) -> tuple[_Array, _Pullback1]: ...
 def gelu(x: ArrayLike) -> tuple[_Array, _Pullback1]: ...
 def sigmoid(z: ArrayLike) -> _Array: ...
 def logistic(logits: ArrayLike, y: ArrayLike) -> tuple[_Array, _Pullback1]: ...
+@overload
 def attention(
-    q: ArrayLike, k: ArrayLike, v: ArrayLike, *, mask: ArrayLike | None = None, causal: _Causal = False,
-    scale: float | None = None, softcap: float | None = None,
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[False] = False,
 ) -> tuple[_Array, _Pullback]: ...
+@overload
+def attention(
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[True],
+) -> tuple[tuple[_Array, _Array], _PullbackOfPair]: ...
 def attention_weights(
-    q: ArrayLike, k: ArrayLike, *, mask: ArrayLike | None = None, causal: _Causal = False,
+    q: ArrayLike, k: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
     scale: float | None = None, softcap: float | None = None,
 ) -> tuple[_Array, _Array]: ...
+@overload
 def attention_blocked(
-    q: ArrayLike, k: ArrayLike, v: ArrayLike, *, mask: ArrayLike | None = None, causal: _Causal = False,
-    scale: float | None = None, softcap: float | None = None, block: int | None = None,
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[False] = False, block: int | None = None,
 ) -> tuple[_Array, _Pullback]: ...
+@overload
+def attention_blocked(
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[True], block: int | None = None,
+) -> tuple[tuple[_Array, _Array], _PullbackOfPair]: ...
 
 # projections
 
