@@ -26,7 +26,8 @@ from minitf.trust.frameworks.conventions import (
 )
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
-from minitf.trust.golden import agreement, load_golden
+from minitf.trust.golden import load_golden
+from minitf.trust.verdict import agreement, allowed_error
 
 RUNS = 16
 HUGE = 1e200                    # a relative error that is none
@@ -185,9 +186,9 @@ def ask(peer, q, dtype):
 def lower(expected, err, dtype):
     """The relative errors {name: error} that the published rule allows a precision in which a
     formula has these."""
-    sizes = {name: float(np.linalg.norm(np.nan_to_num(x))) or 1.0 for name, x in expected.items()}
-    return {name: 2 * err[name] / size + 4 * float(np.finfo(dtype).eps)
-            for name, size in sizes.items()}
+    name = np.dtype(dtype).name
+    return {key: allowed_error(x, err_plain=err[key], dtype=name)
+            / (float(np.linalg.norm(np.nan_to_num(x))) or 1.0) or 1.0 for key, x in expected.items()}
 
 
 def compare(expected, found, allowed, zeros={}):

@@ -43,22 +43,32 @@ def padding(mask):
     return boolean(mask) and mask.ndim > 0 and set(mask.shape[-3:-1]) <= {1}
 
 
-def past(arguments, causal):
-    """The pairs (Tq, Tk) that causal order allows."""
-    Tq, Tk = arguments["q"].shape[-2], arguments["k"].shape[-2]
-    ahead = {False: Tk, "bottom-right": Tk - Tq}.get(causal, 0)
-    return np.arange(Tk) <= np.arange(Tq)[:, None] + ahead
+def reach(causal, window, Tq, Tk):
+    """The pairs (Tq, Tk) that causal order and a window (left, right[, corner]) allow."""
+    left, right, corner = (*(window or (None, None)), None)[:3]
+    ahead = Tk - Tq if "bottom-right" in (causal, corner) else 0
+    distance = np.arange(Tk) - np.arange(Tq)[:, None] - ahead
+    allowed = distance <= 0 if causal else np.ones((Tq, Tk), bool)
+    allowed = allowed if left is None else allowed & (distance >= -left)
+    return allowed if right is None else allowed & (distance <= right)
+
+
+def past(arguments, options):
+    """The pairs that causal order, window and segments allow: (Tq, Tk), or (..., 1, Tq, Tk)."""
+    q, k = arguments["q"], arguments["k"]
+    allowed = reach(options["causal"], options.get("window"), q.shape[-2], k.shape[-2])
+    if arguments.get("q_ids") is not None:
+        same = arguments["q_ids"][..., :, None] == arguments["k_ids"][..., None, :]
+        allowed = allowed & (same if q.ndim == 2 else same[..., None, :, :])
+    return allowed
 
 
 def explicit(arguments, options):
-    """Mask and causal order as one mask, boolean or additive, or None."""
-    mask, causal = options["mask"], options["causal"]
-    if not causal:
-        return mask
-    allowed = past(arguments, causal)
-    if mask is None or boolean(mask):
-        return allowed if mask is None else mask & allowed
-    return np.where(allowed, mask, -np.inf)
+    """Mask, causal order, window and segments as one mask, boolean or additive, or None."""
+    mask, allowed = options["mask"], past(arguments, options)
+    if mask is None:
+        return None if allowed.all() else allowed
+    return mask & allowed if boolean(mask) else np.where(allowed, mask, -np.inf)
 
 
 def scores_shape(arguments):
@@ -87,7 +97,7 @@ def folded_mask(mask, arguments):
 def allowed_pairs(arguments, options, added=True):
     """Which query may attend to which key (..., H, Tq, Tk); added=False leaves out what an additive
     mask says."""
-    mask, allowed = options["mask"], past(arguments, options["causal"])
+    mask, allowed = options["mask"], past(arguments, options)
     if boolean(mask):
         allowed = allowed & mask
     elif mask is not None and added:
@@ -225,7 +235,7 @@ def hidden_before_scale(arguments, options):
     dk is not predicted: it is NaN for the keys of the same block, whose size is the kernel's
     affair.
     """
-    hidden, q = ~past(arguments, options["causal"]).all(axis=-1, keepdims=True), arguments["q"]
+    hidden, q = ~past(arguments, options).all(axis=-1, keepdims=True), arguments["q"]
     scale = options["scale"]
     if scale is None or scale > 0 or options["mask"] is not None or not hidden.any():
         return None

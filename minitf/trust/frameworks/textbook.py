@@ -20,43 +20,70 @@ NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
 
 
 def plain(arguments, options, fused=False):
-    """out, dq, dk, dv as textbooks have them, in the dtype of q: the rounding errors that any
-    formula may have.
+    """`plain_attention`, its arguments and options as two dicts."""
+    with np.errstate(invalid="ignore"):
+        return plain_attention(**arguments, **options, fused=fused)
+
+
+def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=None, q_ids=None,
+                    k_ids=None, keep=None, causal=False, window=None, scale=None, softcap=None,
+                    lse=False, fused=False):
+    """out, lse, dq, dk, dv, dbias, dsinks as textbooks have them, in the dtype of q: the rounding
+    errors that any formula may have. All options of `attention`; segments are q_ids and k_ids.
 
     fused: as of kernels that keep no weights. The backward pass makes the scores again, in another
     order of rounding, and takes the mean of dA from out: where large scores are in a close race,
     digits are lost.
     """
-    q, k, v, dout = arguments.values()
     shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
     K, V = (x if shared == 1 else np.repeat(x, shared, axis=-3) for x in (k, v))
-    scale = 1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]
-    mask, cap = explicit(arguments, options), options["softcap"]
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    mask = explicit({"q": q, "k": k, "q_ids": q_ids, "k_ids": k_ids},
+                    {"mask": mask, "causal": causal, "window": window})
+    S, slope = plain_scores(scale * (q @ K.swapaxes(-1, -2)), softcap, bias, mask)
+    A, A_sink, log_sum = plain_weights(S, sinks)
+    P = A if keep is None else A * keep
+    out = P @ V
 
-    def weights(S, lse=None):
-        S = S if cap is None else cap * np.tanh(S / cap)
-        slope = 1 if cap is None else 1 - (S / cap) ** 2
-        if mask is not None:
-            S = np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
-        if lse is None:
-            top = np.maximum(S.max(axis=-1, keepdims=True, initial=-np.inf), -3e38)
-            total = np.exp(S - top).sum(axis=-1, keepdims=True)
-            lse = top + np.log(total, where=total > 0, out=np.zeros_like(total))
-            return np.exp(S - top) / np.where(total > 0, total, 1), slope, lse
-        return np.exp(S - lse), slope, lse
+    dA = dout @ V.swapaxes(-1, -2)
+    dA = dA if keep is None else dA * keep
+    mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
+    if fused:
+        S, slope = plain_scores((scale * q) @ K.swapaxes(-1, -2), softcap, bias, mask)
+        A = np.exp(S - np.where(np.isinf(log_sum), 0, log_sum))
+    dlse = 0 if dlse is None else dlse[..., None]
+    dS = A * (dA - mean + dlse)
+    dsinks = A_sink * (dlse - mean)
+    grads = {"dq": scale * ((dS * slope) @ K), "dk": scale * ((dS * slope).swapaxes(-1, -2) @ q),
+             "dv": P.swapaxes(-1, -2) @ dout, "dbias": dS, "dsinks": dsinks[..., 0].sum(axis=-1)}
+    for name in ("dk", "dv") if shared > 1 else ():
+        x = grads[name]
+        grads[name] = x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3)
+    given = {"dq": q, "dk": k, "dv": v, "dbias": bias, "dsinks": sinks}
+    grads = {f: sum_to(grads[f], x.shape) for f, x in given.items() if x is not None}
+    return {"out": out} | ({"lse": log_sum[..., 0]} if lse else {}) | grads
 
-    with np.errstate(invalid="ignore"):
-        A, slope, lse = weights(scale * (q @ K.swapaxes(-1, -2)))
-        out, dA = A @ V, dout @ V.swapaxes(-1, -2)
-        mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
-        A, slope, _ = weights((scale * q) @ K.swapaxes(-1, -2), lse) if fused else (A, slope, lse)
-        dS = A * (dA - mean) * slope
-        dq, dk, dv = scale * (dS @ K), scale * (dS.swapaxes(-1, -2) @ q), A.swapaxes(-1, -2) @ dout
-    if shared > 1:
-        dk, dv = (x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3)
-                  for x in (dk, dv))
-    return {"out": out} | {f"d{name}": sum_to(g, arguments[name].shape)
-                           for name, g in zip("qkv", (dq, dk, dv))}
+
+def plain_scores(S, softcap, bias, mask):
+    """Scores capped, then biased, then masked; the slope of the cap."""
+    S = S if softcap is None else softcap * np.tanh(S / softcap)
+    slope = 1 if softcap is None else 1 - (S / softcap) ** 2
+    S = S if bias is None else S + bias
+    if mask is not None:
+        S = np.where(mask, S, -np.inf) if boolean(mask) else S + mask.astype(S.dtype)
+    return S, slope
+
+
+def plain_weights(S, sinks):
+    """Weights of the keys and of the sink, and the log-sum-exp (-inf of nothing)."""
+    sink = np.full((1, 1), -np.inf, S.dtype) if sinks is None else sinks[..., None, None]
+    top = np.maximum(S.max(axis=-1, keepdims=True, initial=-np.inf), sink)
+    top = np.maximum(top, -3e38)
+    E, rest = np.exp(S - top), np.exp(sink - top)
+    total = E.sum(axis=-1, keepdims=True) + rest
+    log_sum = top + np.log(total, where=total > 0, out=np.full_like(total, -np.inf))
+    total = np.where(total > 0, total, 1)
+    return E / total, rest / total, log_sum
 
 
 def plain_model(arguments, options, fused=False):
