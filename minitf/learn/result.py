@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from minitf.checks import integer
-from minitf.fast import blocks, predictor
+from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
-from minitf.model import ModelConfig, same_shapes, shapes
+from minitf.learn.rule import exact_rule, read_rule
+from minitf.model import ModelConfig, readout, same_shapes, shapes
 from minitf.ops import sigmoid
 from minitf.projections import reals
 from minitf.tasks import bits
@@ -85,6 +86,28 @@ class Result:
             rates[t] = (self.predict(X) != base).mean()
             X[:, t] ^= 1
         return rates
+
+    def affine(self):
+        """c and v (T,) with logit = c + v . b, where the model is such a function; else None."""
+        if not bits_alone(self.model) or (self.model.d_o and self.model.activation != "identity"):
+            return None
+        heads = np.vstack([np.zeros(self.model.H), np.eye(self.model.H)])[..., None]
+        logits = readout(self.params, heads, None, self.model)[0]
+        return logits[0], (logits[1:] - logits[0]) @ self.weights
+
+    def rule(self, X=None):
+        """The Rule that the model holds (minitf.learn.rule): exact on every input if it can be.
+
+        Otherwise None, or with rows X (m, T), labels not needed, the rule read off every other row
+        and the number of the rest on which the model differs.
+        """
+        names = self.header.get("names")
+        names = tuple(names) if names is not None and len(names) == self.model.T else None
+        line = self.affine()
+        rule = None if line is None else exact_rule(line[1], line[0], names)
+        if rule is not None or X is None:
+            return rule
+        return read_rule(self.predict, np.array(bits("X", X)), self.strength(), names)
 
     def save(self, path, **header):
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
