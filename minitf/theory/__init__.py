@@ -1,17 +1,50 @@
 """What norms say about error, and which weights exist."""
 from minitf.theory.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
 from minitf.theory.certify import certify, rounded
-from minitf.theory.construct import as_result, construct, FORMS, MOST_BITS, MOST_K, verify
-from minitf.theory.error import (dyadic_budgets, gap_bound, margin_bound, rad_chain,
-                                 rad_dudley_closed, sample_complexity)
-from minitf.theory.information import (fano_m, junta_rules, log_supports, m_star, noise_factor,
-                                       occam_m, rho_overlap, union_U)
-from minitf.theory.linear import (ds, l21, l21_closed, l21_counted, l21_frobenius, l21_K,
-                                  l21_truncated, mau, sid, split, vol)
-from minitf.theory.networks import (head_C2, head_logcov, layers_C2, layers_logcov,
-                                    multihead_combine, scalar_C2, scalar_logcov, softmax_l1_bound)
+from minitf.theory.construct import FORMS, MOST_BITS, MOST_K, as_result, construct, verify
+from minitf.theory.error import (
+                                 dyadic_budgets,
+                                 gap_bound,
+                                 margin_bound,
+                                 rad_chain,
+                                 rad_dudley_closed,
+                                 sample_complexity,
+)
+from minitf.theory.information import (
+                                 fano_m,
+                                 log_supports,
+                                 m_star,
+                                 noise_factor,
+                                 occam_m,
+                                 rho_overlap,
+                                 union_U,
+)
+from minitf.theory.linear import (
+                                 ds,
+                                 l21_closed,
+                                 l21_counted,
+                                 l21_frobenius,
+                                 l21_K,
+                                 l21_truncated,
+                                 mau,
+                                 sid,
+                                 split,
+                                 vol,
+)
+from minitf.theory.networks import (
+                                 head_C2,
+                                 head_logcov,
+                                 layers_C2,
+                                 layers_logcov,
+                                 scalar_C2,
+                                 scalar_logcov,
+                                 softmax_l1_bound,
+)
 from minitf.theory.rademacher import rademacher_lower
-from minitf.theory.rivals import (head_scaling, l21_scaling, layers_scaling, length_free_logcov,
-                                  log_precision, param_count_logcov, scalar_scaling,
-                                  screening_correlation, vc_scaling, zhang)
-from minitf.theory.table import and_class, bound_table, MOST, NORMS, rademacher_table, TASKS
+from minitf.theory.rivals import (
+                                 length_free_logcov,
+                                 param_count_logcov,
+                                 scalar_scaling,
+                                 screening_correlation,
+)
+from minitf.theory.table import MOST, NORMS, TASKS, and_class, bound_table, rademacher_table

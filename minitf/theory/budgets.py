@@ -41,7 +41,8 @@ class Budgets:
             elif field.type is str:
                 choice(field.name, value, HEADS)
             elif value is not None or field.default is not None:
-                check = nonnegative if field.type is float else lambda name, n: integer(name, n, 1)
+                whole = field.type is int
+                check = (lambda name, n: integer(name, n, 1)) if whole else nonnegative
                 object.__setattr__(self, field.name, check(field.name, value))
 
 
@@ -63,8 +64,8 @@ class HeadBudgets(Budgets):
     B_V: float
     B_V21: float
     L_s: float = 1.0
-    B_QK11: float = None
-    B_V11: float = None
+    B_QK11: float | None = None
+    B_V11: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class ScalarBudgets(Budgets):
     B_V21: float
     B_u: float
     L_s: float = 1.0
-    B_q1: float = None
-    B_V11: float = None
+    B_q1: float | None = None
+    B_V11: float | None = None
     clip: bool = True
     H: int = 1
     heads: str = "sum-pre"

@@ -14,9 +14,14 @@ import numpy as np
 
 from minitf.checks import bits, examples, floats, integer, shape
 from minitf.fast import attention_of, head_shares
-from minitf.learn import logits_of, Result
-from minitf.theory.error import (confidence, dyadic_budgets, gap_bound, margin_bound,
-                                 sample_complexity)
+from minitf.learn import Result, logits_of
+from minitf.theory.error import (
+    confidence,
+    dyadic_budgets,
+    gap_bound,
+    margin_bound,
+    sample_complexity,
+)
 from minitf.theory.information import log_supports, occam_m
 from minitf.theory.measured import family_of
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from minitf.checks import choice, generator, integer, real, require
 from minitf.fast import attention_of
-from minitf.learn import logits_of, Result
-from minitf.model import ModelConfig, positions as position_vectors
+from minitf.learn import Result, logits_of
+from minitf.model import ModelConfig
+from minitf.model import positions as position_vectors
 from minitf.projections import norm
 from minitf.tasks import BooleanTask
 from minitf.theory.leak import code_of, least_gap, query
-from minitf.theory.readout import match, ramps, Readout
+from minitf.theory.readout import Readout, match, ramps
 
 FORMS = {
     "unit": "AND alone. One unit: 0 up to the most that k-1 ones reach, from there to 1 at v = 1; lam = eps/(k + eps)",

@@ -27,15 +27,6 @@ def log_supports(T, k):
     return log_binomial(integer("T", T, 1), integer("k", k, 0, T))
 
 
-def junta_rules(k):
-    """Return how many Boolean functions depend on each of k variables:  sum_j (-1)^(k-j) C(k, j) 2^(2^j).
-
-    2, 10, 218, 64594, ... for k = 1, 2, 3, 4, ..., up to 20. C(T, k) times that many hypotheses if the rule is unknown.
-    """
-    integer("k", k, 1, 20)
-    return sum((-1) ** (k - j) * math.comb(k, j) << (1 << j) for j in range(k + 1))
-
-
 def occam_m(log_H, eps, delta, *, agnostic=False):
     """m >= (log|H| + log(1/delta))/eps  examples suffice for every consistent hypothesis of H to err at most eps.
 

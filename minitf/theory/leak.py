@@ -33,15 +33,6 @@ def beta_for_leak(lam, T, k, W):
     return math.log((T + 1 - k) * (1 - lam) / (lam * W))
 
 
-def beta_interp(eps, T, k):
-    """Return the temperature of one knot a code:  beta = log((T+1-k)/(2 eps)), whatever W.
-
-    The slope is at most W/(1-lam) and v within lam/2 of a knot: the error W lam/(2(1-lam)) is eps at lam = 2 eps/(W + 2
-    eps). In `beta_for_leak` W then drops out.
-    """
-    return math.log((T + 1 - k) / (2 * eps))
-
-
 def least_gap(lam, T, k):
     """Return log((T+1-k)(1-lam)/(k lam)): a temperature of order log T is necessary.
 

@@ -202,8 +202,8 @@ class Linear(NamedTuple):
     n: int
     B: float
     F: float
-    l21: float = None
-    l11: float = None
+    l21: float | None = None
+    l11: float | None = None
 
 
 COVERS = {          # name: the field it needs besides F, the bound
@@ -237,17 +237,6 @@ def linear_logcov(W, eps, covers=None):
     if eps >= W.F * W.B:
         return 0.0
     return min(COVERS[name][1](W, eps) for name in covers or COVERS if applies(name, W))
-
-
-def l21(B, B_X, eps, n, p, *, B_F=None, d=None):
-    """Return the smallest bound on log N for x -> W x in R^p with ||W^T||_{2,1} <= B and ||x||_2 <= B_X.
-
-    B_F: ||W||_F <= B_F is known too. Of `l21_truncated`, `l21_counted`, `l21_frobenius`, of `vol` if the width d of x
-    is given and of `sid` if p = 1.
-    """
-    B, B_X, eps = nonnegative("B", B), nonnegative("B_X", B_X), positive("eps", eps)
-    F = B if B_F is None else min(B, nonnegative("B_F", B_F))
-    return linear_logcov(Linear(integer("p", p, 1), d and integer("d", d, 1), integer("n", n, 1), B_X, F, B), eps)
 
 
 def split(A, b, eps):

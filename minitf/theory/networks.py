@@ -24,8 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import choice, integer, require
-from minitf.theory.budgets import HEADS
-from minitf.theory.linear import l21_K, Linear, linear_logcov, nonnegative, positive, split
+from minitf.theory.linear import Linear, l21_K, linear_logcov, nonnegative, positive, split
 
 
 def softmax_l1_bound(distance):
@@ -206,14 +205,3 @@ def layers_logcov(eps, m, T, layers, B_X, B_w, residual=False, covers=None, sear
     The last Pi makes B_w the radius.
     """
     return logcov(eps, layers_parts(m, T, layers, B_X, B_w, residual), B_w, covers, search)
-
-
-def multihead_combine(A, kind):
-    """Return C2 of several heads with log N_h <= A_h/eps^2:  (sum A_h^(1/3))^3, or (sum A_h^(1/2))^2 for "concat".
-
-    sum-out adds outputs: errors add. sum-pre adds before one activation: the same, with L_s applied once. concat:
-    squares of errors add. H equal heads cost H^3, or H^2.
-    """
-    choice("kind", kind, HEADS)
-    A = [nonnegative("A", a) for a in A]
-    return math.fsum(map(math.sqrt, A)) ** 2 if kind == "concat" else math.fsum(map(np.cbrt, A)) ** 3

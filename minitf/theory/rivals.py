@@ -8,38 +8,13 @@ from minitf.tasks import count_ones
 from minitf.theory.linear import mau, nonnegative, positive, ratio, split, vol
 
 
-def zhang(a, B, eps, n):
-    """Zhang 2002, theorem 4:  log2 N <= 36 (aB/eps)^2 log2(2 ceil(4aB/eps + 2) n + 1), here in nats.
-
-    The bound usually cited for the class of `ds`, for comparison: about ten times `ds`. Constants as published.
-    """
-    r = ratio(eps, a=a, B=B)
-    n = integer("n", n, 1)
-    return 36 * r * r * math.log(2 * math.ceil(4 * r + 2) * n + 1) if r > 1 else 0.0
-
-
-def l21_scaling(B, B_X, eps, n, d):
-    """The paper's form  (B B_X/eps)^2 log(dn)  of `l21_closed`."""
-    return ratio(eps, B=B, B_X=B_X) ** 2 * math.log(integer("d", d, 1) * integer("n", n, 1))
-
-
-def head_scaling(eps, m, c):
-    """The paper's form  (L_s B_X)^2 (B_V21^(2/3) + (B_QK21 B_V B_X)^(2/3))^3 log(mT)/eps^2,  B_QKF B_Z for B_QK21."""
-    bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_QKF * c.B_Z * c.B_V * c.B_X) ** 2))
-    return ratio(eps, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
-
-
 def scalar_scaling(eps, m, c):
-    """The paper's form of `head_scaling` times B_u^2, with B_q in the place of B_QK21."""
+    """The paper's form  (B_u L_s B_X)^2 (B_V21^(2/3) + (B_q B_V B_X)^(2/3))^3 log(mT)/eps^2.
+
+    Its constants are suppressed: it shows a shape and bounds nothing.
+    """
     bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_q * c.B_V * c.B_X) ** 2))
     return ratio(eps, B_u=c.B_u, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
-
-
-def layers_scaling(eps, m, T, d, L, *, B_X, B_w, C_2, C_21, L_s=1.0, power):
-    """The paper's form  (C_2 L_s)^O(L) B_X^2 B_w^2 C_{2,1}^2 log(dmT)/eps^2;  O(L) is power * L, power the caller's."""
-    L, size = integer("L", L, 1), integer("d", d, 1) * integer("m", m, 1) * integer("T", T, 1)
-    base = nonnegative("C_2", C_2) * nonnegative("L_s", L_s)
-    return base ** (positive("power", power) * L) * ratio(eps, B_X=B_X, B_w=B_w, C_21=C_21) ** 2 * math.log(size)
 
 
 def length_free_logcov(eps, c, *, norm_only=True):
@@ -67,21 +42,6 @@ def param_count_logcov(eps, D, r, b):
     eps = positive("eps", eps)
     parts = zip(D, (nonnegative("r", x) for x in r), (nonnegative("b", x) for x in b))
     return math.fsum(vol(n, b_i * r_i, eps * n / total) for n, r_i, b_i in parts)
-
-
-def log_precision(D, digits):
-    """Return  log|H| = digits D log 2  of D parameters of that many bits each: what `occam_m` takes."""
-    return integer("D", D, 1) * integer("digits", digits, 1) * math.log(2)
-
-
-def vc_scaling(L, D, T):
-    """The form  L D log(T D)  of the VC dimension of Transformers of depth L with D parameters on T tokens.
-
-    Constants suppressed: a shape, in which even parameter counting grows with log T. Almost matched from below. Source:
-    Yang, Srebro and Li 2026, as stated in its abstract.
-    """
-    L, D, T = integer("L", L, 1), integer("D", D, 1), integer("T", T, 1)
-    return L * D * math.log(T * D)
 
 
 def screening_correlation(table, p):

@@ -7,16 +7,21 @@ import numpy as np
 
 from minitf.checks import choice, integer, real, require
 from minitf.projections import norm
-from minitf.tasks import balanced_p, labels_by_count, sample_task, truth_table
+from minitf.tasks import balanced_p, labels_by_count, truth_table
 from minitf.theory.budgets import ScalarBudgets
-from minitf.theory.error import (gap_bound, margin_bound, rad_chain, rad_dudley_closed,
-                                 sample_complexity)
+from minitf.theory.error import (
+    gap_bound,
+    margin_bound,
+    rad_chain,
+    rad_dudley_closed,
+    sample_complexity,
+)
 from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
 from minitf.theory.leak import beta_for_leak
 from minitf.theory.networks import scalar_C2, scalar_logcov, scalar_parts
 from minitf.theory.rademacher import rademacher_lower
 from minitf.theory.readout import ramps
-from minitf.theory.rivals import param_count_logcov, scalar_scaling, screening_correlation
+from minitf.theory.rivals import param_count_logcov, scalar_scaling
 
 TASKS = ("and", "or", "majority", "parity")
 NORMS = ("B_X", "B_q", "B_q1", "B_V", "B_V21", "B_V11", "B_u", "L_s")
@@ -159,19 +164,3 @@ def estimates(X, c, seed, signs):
     return {"B_q": c.B_q, "mean": found.mean, "se": found.se, "single": found.single,
             "upper": rad_chain(partial(scalar_logcov, c=c, covers=covers), len(X), radius) if radius else 0.0,
             "lead": math.sqrt(scalar_C2(len(X), c).C2 / len(X))}
-
-
-def screening_success(kind, T, k, m, rng, runs=200):
-    """Return how often the k bits of largest covariance with the label are the support: Monte Carlo over `runs` tasks.
-
-    Of largest absolute covariance, unless the rule makes every covariance positive (`screening_correlation`).
-    """
-    found = 0
-    for _ in range(integer("runs", runs, 1)):
-        task = sample_task(rng, kind, T, k)
-        X, y = task.sample(rng, m)
-        covariance = (y - y.mean()).astype(np.float32) @ X.astype(np.float32)
-        rising = (screening_correlation(task.table, task.p) > 0).all()
-        order = np.argsort(-covariance if rising else -abs(covariance), kind="stable")
-        found += tuple(sorted(order[:k].tolist())) == task.support
-    return found / runs

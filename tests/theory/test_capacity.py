@@ -7,21 +7,21 @@ from itertools import product
 import numpy as np
 import pytest
 
-from minitf.theory.error import dyadic_budgets, gap_bound, margin_bound, rad_chain
-from minitf.theory.budgets import ScalarBudgets
-from minitf.theory.certify import Certificate, certify, rounded
-from minitf.theory.rademacher import members, rademacher_lower
-from minitf.theory.networks import scalar_logcov
-from minitf.theory.construct import construct
-from minitf.theory.linear import mau_max
-from minitf.theory.measured import family_of
-from minitf.theory.table import and_class
 from minitf.fast.forward import forward
+from minitf.learn.fit import fit
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import init_params
 from minitf.tasks.samples import sample_task
-from minitf.learn.fit import fit
+from minitf.theory.budgets import ScalarBudgets
+from minitf.theory.certify import Certificate, certify, rounded
+from minitf.theory.construct import construct
+from minitf.theory.error import dyadic_budgets, gap_bound, margin_bound, rad_chain
 from minitf.theory.information import log_supports, occam_m
+from minitf.theory.linear import mau_max
+from minitf.theory.measured import family_of
+from minitf.theory.networks import scalar_logcov
+from minitf.theory.rademacher import members, rademacher_lower
+from minitf.theory.table import and_class
 
 
 def head(T=8, q=((3, 4.0), (5, 2.0)), w=6.0, c=-3.0):

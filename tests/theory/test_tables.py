@@ -10,15 +10,24 @@ import numpy as np
 import pytest
 
 from minitf import cli
-from minitf.theory.error import gap_bound, margin_bound, rad_chain, sample_complexity
-from minitf.theory.networks import scalar_logcov
-from minitf.theory.readout import ramps
-from minitf.theory.construct import construct
-from minitf.theory.table import (and_class, bound_table, budgets_of, LENGTHS, NORMS,
-                                 rademacher_table, ROUTES, routes, task_class)
 from minitf.tasks.rules import balanced_p, labels_by_count, truth_table
 from minitf.tasks.samples import sample_task
+from minitf.theory.construct import construct
+from minitf.theory.error import gap_bound, margin_bound, rad_chain
 from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
+from minitf.theory.networks import scalar_logcov
+from minitf.theory.readout import ramps
+from minitf.theory.table import (
+    LENGTHS,
+    NORMS,
+    ROUTES,
+    and_class,
+    bound_table,
+    budgets_of,
+    rademacher_table,
+    routes,
+    task_class,
+)
 
 COLUMNS = ["dudley", *(f"{kind}_{route}" for route in ("l2", "l1", "best", "length_free", "count", "count_narrow")
                        for kind in ("chain", "margin"))]

@@ -11,15 +11,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minitf import cli, fit, load, sample_task, TrainConfig
-from minitf.model.parameters import constraints
-from minitf.model.tokens import positions
-from minitf.theory.leak import beta_for_leak, beta_interp, code_of, leak, least_gap
-from minitf.theory.construct import (as_result, construct, largest_errors, represent, Verification,
-                                     verify)
+from minitf import TrainConfig, cli, fit, load, sample_task
 from minitf.fast.forward import attention_of, forward
 from minitf.model.config import ModelConfig
+from minitf.model.parameters import constraints
+from minitf.model.tokens import positions
 from minitf.tasks.rules import count_ones
+from minitf.theory.construct import (
+    Verification,
+    as_result,
+    construct,
+    largest_errors,
+    represent,
+    verify,
+)
+from minitf.theory.leak import beta_for_leak, code_of, leak, least_gap
 
 LENGTHS = (16, 64, 256, 1024, 4096)
 EPS = 0.05
@@ -57,6 +63,11 @@ READOUTS = {
     ("interp", "alternating", 6): "7.11 63.27 997.7 64",
     ("plateau", "alternating", 3): "3.32 13.70 36.67 14", ("plateau", "alternating", 6): "9.97 124.05 947.9 126",
 }
+
+
+def beta_interp(eps, T, k):
+    """The temperature of one knot a code, lam = 2 eps/(W + 2 eps), in which W drops out."""
+    return math.log((T + 1 - k) / (2 * eps))
 
 
 def built(form, rule, k, T, eps=EPS):
