@@ -7,7 +7,7 @@ import importlib
 from importlib import resources
 
 ROOMS = {
-    "ops": """add attention attention_blocked attention_weights cap embed gelu identity layer_norm linear
+    "ops": """add attention attention_blocked attention_tangent attention_weights cap embed gelu identity layer_norm linear
               logistic relu sigmoid softmax unit_ball""",
     "projections": "Ball Intersection Simplex dual_norm norm project",
     "tasks": "BooleanTask consistent_supports sample_task truth_table",

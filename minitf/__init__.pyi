@@ -59,6 +59,24 @@ def attention_weights(
     scale: float | None = None, softcap: float | None = None,
 ) -> tuple[_Array, _Array]: ...
 @overload
+def attention_tangent(
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, q_dot: ArrayLike, k_dot: ArrayLike, v_dot: ArrayLike, *,
+    bias_dot: ArrayLike | None = None, sinks_dot: ArrayLike | None = None,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[False] = False,
+) -> tuple[_Array, _Array]: ...
+@overload
+def attention_tangent(
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, q_dot: ArrayLike, k_dot: ArrayLike, v_dot: ArrayLike, *,
+    bias_dot: ArrayLike | None = None, sinks_dot: ArrayLike | None = None,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,
+    causal: _Causal = False, window: _Window | None = None, segments: _Segments | None = None,
+    keep: ArrayLike | None = None, scale: float | None = None, softcap: float | None = None,
+    lse: Literal[True],
+) -> tuple[tuple[_Array, _Array], tuple[_Array, _Array]]: ...
+@overload
 def attention_blocked(
     q: ArrayLike, k: ArrayLike, v: ArrayLike, *,
     mask: ArrayLike | None = None, bias: ArrayLike | None = None, sinks: ArrayLike | None = None,

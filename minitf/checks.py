@@ -59,13 +59,14 @@ def generator(name, value):
 
 
 def array(name, x):
-    """Return x as an array in the byte order of the machine; masked arrays and what NumPy cannot read are refused."""
-    require(not isinstance(x, np.ma.MaskedArray), name, "an array without a mask of its own", x, TypeError)
+    """Return x as an array in the machine's byte order; masked arrays are refused."""
+    plain = not isinstance(x, np.ma.MaskedArray)
+    require(plain, name, "an array without a mask of its own", x, TypeError)
     try:
         x = np.asarray(x)
     except ValueError as why:                                   # lists of unequal lengths
         require(False, name, f"an array ({why})"[:120], x)
-    except (TypeError, RuntimeError) as why:                    # an array of another library that does not convert
+    except (TypeError, RuntimeError) as why:                    # of another library, and it does not convert
         require(False, name, f"what NumPy can read as an array ({why})"[:120], type(x), TypeError)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 

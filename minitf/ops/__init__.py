@@ -2,9 +2,23 @@
 from minitf.ops.attention import attention, attention_weights
 from minitf.ops.blocked import attention_blocked
 from minitf.ops.kernels import pairs, sum_to
-from minitf.ops.primitives import (ACTIVATIONS, add, cap, embed, gelu, identity, layer_norm, linear,
-                                   logistic, relu, sigmoid, softmax, unit_ball)
+from minitf.ops.primitives import (
+                                   ACTIVATIONS,
+                                   add,
+                                   cap,
+                                   embed,
+                                   gelu,
+                                   identity,
+                                   layer_norm,
+                                   linear,
+                                   logistic,
+                                   relu,
+                                   sigmoid,
+                                   softmax,
+                                   unit_ball,
+)
+from minitf.ops.tangent import attention_tangent
 
-__all__ = ["ACTIVATIONS", "add", "attention", "attention_blocked", "attention_weights", "cap",
-           "embed", "gelu", "identity", "layer_norm", "linear", "logistic", "pairs", "relu", "sigmoid",
-           "softmax", "sum_to", "unit_ball"]
+__all__ = ["ACTIVATIONS", "add", "attention", "attention_blocked", "attention_tangent",
+           "attention_weights", "cap", "embed", "gelu", "identity", "layer_norm", "linear",
+           "logistic", "pairs", "relu", "sigmoid", "softmax", "sum_to", "unit_ball"]

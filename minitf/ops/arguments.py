@@ -1,8 +1,8 @@
 """The arguments of attention: checked, cut into blocks, and who may meet whom.
 
-    a = check(q, k, v, mask=..., ...)         everything that attention needs to know
-    outputs, pullback = over_heads(op, a)         op's page sees stacked arrays, the caller its own shapes
-    return answer(outputs, pullback, lse)
+    a = check(q, k, v, mask=..., ...)       all that attention has to know
+    blocked_pairs(a)                        where no query and key may meet
+    part(a, rows, keys)                     the arguments of some queries and some keys
 """
 import functools
 import math
@@ -49,7 +49,8 @@ def check(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=Non
         dtype = np.result_type(dtype, bias)
     if sinks is not None:
         sinks = floats("sinks", sinks)
-        require(sinks.shape == q.shape[-3:-2], "sinks", f"shape {q.shape[-3:-2]}, one a query head", sinks)
+        H = q.shape[-3:-2]
+        require(sinks.shape == H, "sinks", f"shape {H}, one a query head", sinks)
         bad = np.isnan(sinks) | np.isposinf(sinks.real)
         require(not bad.any(), "sinks", "finite numbers or -inf", sinks)
         dtype = np.result_type(dtype, sinks)
@@ -99,7 +100,8 @@ def fitting(name, x, scores):
 
 def check_mask(mask, scores):
     """Return the mask as an array of booleans or of numbers to add."""
-    mask, kinds = array("mask", mask), "booleans (True = may attend), or float32 or float64 numbers to add"
+    mask = array("mask", mask)
+    kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
     require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
     return fitting("mask", mask, scores)
 
@@ -125,7 +127,7 @@ def check_segments(segments, lead, Tq, Tk):
 
 
 def band_of(causal, window, Tq, Tk):
-    """Return (low, high): by causal order and window, query i may attend to keys i + low .. i + high."""
+    """Return (low, high): by causal order and window, query i may meet keys i + low .. i + high."""
     known = isinstance(causal, (bool, np.bool_)) or isinstance(causal, str) and causal in CORNERS
     require(known, "causal", 'False, True, "top-left" or "bottom-right"', causal)
     low, high, shift = -Tq, Tk, {"top-left": 0, "bottom-right": Tk - Tq}
@@ -139,7 +141,8 @@ def band_of(causal, window, Tq, Tk):
     require(given, "window", "(left, right) or (left, right, corner)", window)
     left, right = (x if x is None else integer("window", x, 0) for x in window[:2])
     corner = window[2] if len(window) == 3 else causal if isinstance(causal, str) else "top-left"
-    require(isinstance(corner, str) and corner in CORNERS, "window", "a corner " + " or ".join(CORNERS), corner)
+    known = isinstance(corner, str) and corner in CORNERS
+    require(known, "window", 'the corner "top-left" or "bottom-right"', corner)
     named = len(window) == 3 or isinstance(causal, str) or Tq == Tk or left is right is None
     require(named, "window", "a corner, " + both, window)
     low = low if left is None else max(low, shift[corner] - left)
@@ -156,7 +159,7 @@ def part(a, rows, keys):
 
 
 def cut(x, rows, keys):
-    """Cut [rows, keys] out of an array or None; an axis of length 1, or none, stands for all of them."""
+    """Cut [rows, keys] out of an array or None; an axis of length 1, or none, stands for all."""
     if x is None or not x.ndim:
         return x
     x = x[..., rows, :] if x.ndim > 1 and x.shape[-2] > 1 else x

@@ -30,8 +30,9 @@ def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window
     dq    = scale dS k
     dk    = scale dS^T q                   summed over the query heads that share k
 
-    Why: S_j moves A_i by A_i ([i = j] - A_j) and lse by A_j. So dS_j = sum_i dA_i A_i ([i = j] - A_j)
-    + dlse A_j = A_j (dA_j - sum_i dA_i A_i + dlse). A sink has no value, so its own dA is 0.
+    Why: S_j moves A_i by A_i ([i = j] - A_j), and lse by A_j. So
+    dS_j = sum_i dA_i A_i ([i = j] - A_j) + dlse A_j = A_j (dA_j - sum_i A_i dA_i + dlse).
+    A sink is a score like any other, but it has no value: its own dA is 0.
 
     q (..., H, Tq, d), k (..., G, Tk, d), v (..., G, Tk, dv), or all without a head axis: (Tq, d),
     (Tk, d), (Tk, dv). Query head h reads key head h // (H/G). Leading axes broadcast.
@@ -44,7 +45,7 @@ def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window
 
     Which pairs of a query and a key may meet: all that none of these four forbids.
 
-    mask     boolean (True = may) or real (added to the scores, -inf = may not), broadcasting to them
+    mask     boolean (True = may) or real (added to scores, -inf = may not), broadcasting to them
     causal   True: query i meets keys 0..i. With Tq != Tk name the corner: "top-left" (keys 0..i) or
              "bottom-right" (keys 0..i+Tk-Tq, decoding with a cache)
     window   (left, right): query i meets keys i-left..i+right, None = no limit; with Tq != Tk the
@@ -55,8 +56,8 @@ def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window
     A query that meets no key returns zeros, lse = sink or -inf; all it gives is dlse to dsink.
     NaN and inf propagate as in arithmetic, but never between a query and a key that may not meet.
     Errors: ValueError or TypeError naming the argument. Time O(H Tq Tk (d + dv)).
-    Source: Vaswani et al. 2017, equation 1; shared key heads: Ainslie et al. 2023; softcap: Bello et
-    al. 2017; windows: Beltagy et al. 2020; sinks: Xiao et al. 2024; lse: Dao et al. 2022.
+    Source: Vaswani et al. 2017, equation 1; shared key heads: Ainslie et al. 2023; softcap: Bello
+    et al. 2017; windows: Beltagy et al. 2020; sinks: Xiao et al. 2024; lse: Dao et al. 2022.
     """
     a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
               segments=segments, keep=keep, scale=scale, softcap=softcap)

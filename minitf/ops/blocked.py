@@ -1,8 +1,8 @@
-"""Softmax attention in memory linear in its lengths: scores live a block at a time, and again backward.
+"""Softmax attention in memory linear in its lengths: scores live a block at a time.
 
     out, pullback = attention_blocked(q, k, v)        then        dq, dk, dv = pullback(dout)
 
-Letters as in `attention`: H query heads, Tq queries, Tk keys, d and dv widths; B queries in a block.
+Letters as in `attention`: H query heads, Tq queries, Tk keys; B queries in a block.
 """
 import math
 
@@ -12,7 +12,6 @@ from minitf.checks import integer
 from minitf.ops.arguments import check, cut, part
 from minitf.ops.attention import attend
 from minitf.ops.heads import answer, over_heads
-from minitf.ops.kernels import sum_to
 
 SCORES = 2 ** 20        # scores of a block, by default
 
@@ -21,26 +20,26 @@ def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False
                       segments=None, keep=None, scale=None, softcap=None, lse=False, block=None):
     """Compute `attention` for B queries at a time, so that only B rows of scores exist at once.
 
-    out[rows]            = attention(q[rows], k[keys], v[keys])       keys: those that rows can reach
+    out[rows]            = attention(q[rows], k[keys], v[keys])     keys: those that rows can reach
 
     dq[rows], dk_i, dv_i = the pullback of that block, made again, at dout[rows]
     dk[keys]            += dk_i            a key collects from every block that reads it
     dv[keys]            += dv_i            and so do a bias that blocks share, and a sink
 
-    A query's weights need all of its own scores and nothing of any other query's, so blocks of queries
-    are independent: same arguments, options, edge cases and errors as `attention`, same numbers up to
-    the order of the sums over blocks. What causal order, a window or segments put out of reach of all
-    queries of a block takes no time, and no array over all pairs exists for them; the mask is not read
-    there. A bias and its gradient have their own size.
+    A query's weights need all of its own scores and nothing of any other query's, so blocks of
+    queries are independent: same arguments, options, edge cases and errors as `attention`, same
+    numbers up to the order of the sums over blocks. Keys that causal order, a window or segments
+    put out of reach of all queries of a block take no time, and the mask is not read there. No
+    array over all pairs is made; a bias and its gradient have the size that the caller gave.
 
     block    B, a whole number >= 1; unless given, a block has about 2^20 scores, fewer in a narrow
              window, and never fewer than 64 queries
 
-    Memory O(H B Tk) beside arguments and results; the pullback keeps the arguments. Time: forward that
-    of `attention`, backward six matrix products instead of four, for scores and averages made again.
-    Fused kernels cut the keys too, and carry a running maximum and sum, to stay in fast memory. They
-    then take the mean of dA from sum(dout * out), whose rounding is all that is left of the gradient
-    where one weight is nearly 1; with whole rows `softmax_rows` keeps its digits there.
+    Memory O(H B Tk) beside arguments and results; the pullback keeps the arguments. Time: forward
+    that of `attention`, backward six matrix products instead of four: scores and averages are made
+    again. Fused kernels cut the keys too, and carry a running maximum and sum, to stay in fast
+    memory. They then take the mean of dA from sum(dout * out), whose rounding is all that is left
+    of the gradient where one weight is nearly 1; here whole rows keep their digits.
     Source: Rabe and Staats 2021, section 3; Dao et al. 2022, section 3.1 (recomputation).
     """
     a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
@@ -73,7 +72,7 @@ def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False
 
 
 def cuts(a, block):
-    """Return the blocks, as slices (rows, keys): B queries, and all keys that one of them can reach."""
+    """Return the blocks as slices (rows, keys): B queries, and the keys they can reach."""
     Tq, Tk = a.q.shape[-2], a.k.shape[-2]
     first, last = reach(a)
     if block is None:
@@ -90,16 +89,16 @@ def cuts(a, block):
 
 
 def reach(a):
-    """Return (first, last): query i meets no key but first_i .. last_i - 1, by band and segments."""
+    """Return (first, last): query i meets only keys first_i .. last_i - 1, by band and segments."""
     Tq, Tk = a.q.shape[-2], a.k.shape[-2]
     i, (low, high) = np.arange(Tq), a.band
     first, last = np.clip(i + low, 0, Tk), np.clip(i + high + 1, 0, Tk)
     if a.segments is None:
         return first, last
-    asked, keys = np.broadcast_shapes(*(ids.shape[:-1] for ids in a.segments)), a.segments
-    asked, keys = (np.broadcast_to(ids, asked + ids.shape[-1:]).reshape(-1, ids.shape[-1]) for ids in keys)
+    lead = np.broadcast_shapes(*(ids.shape[:-1] for ids in a.segments))
+    wide = [np.broadcast_to(ids, lead + ids.shape[-1:]) for ids in a.segments]
     begin, end = np.full(Tq, Tk), np.zeros(Tq, int)
-    for wanted, ids in zip(asked, keys):
+    for wanted, ids in zip(*(ids.reshape(-1, ids.shape[-1]) for ids in wide)):
         known, start = np.unique(ids, return_index=True)
         stop = Tk - np.unique(ids[::-1], return_index=True)[1]
         at = np.searchsorted(known, wanted)

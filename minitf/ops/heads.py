@@ -34,7 +34,7 @@ def unstack(x, shared):
 
 
 def stacked(a):
-    """Return q, k, v, bias, sinks, mask, keep, blocked: a row for each query, heads stacked like q."""
+    """Return q, k, v, bias, sinks, mask, keep, blocked: a row a query, stacked like q."""
     Tq, Tk = a.q.shape[-2], a.k.shape[-2]
 
     def spread(x, width):
@@ -51,9 +51,9 @@ def stacked(a):
 
 
 def over_heads(op, a):
-    """Run op on stacked heads, in groups (`by_heads`); outputs (out, lse) and gradients as a has them.
+    """Run op on stacked heads, in groups: (out, lse) and gradients shaped like the arguments.
 
-    pullback(dout, dlse) -> dq, dk, dv, dbias, dsinks, the last two None where not given.
+    pullback(dout, dlse) -> dq, dk, dv, dbias, dsinks, the last two None where they were not given.
     """
     with quiet():
         (out, lse), back = by_heads(op, *stacked(a), scale=a.scale, softcap=a.softcap)
@@ -98,13 +98,15 @@ def cotangent(name, dx, shape):
 
 
 def by_heads(op, q, k, v, bias, *others, **options):
-    """Run op(q, k, v, bias, *others, S, **options) for a group of heads, or of rows of a head, at a time.
+    """Run op(q, k, v, bias, *others, S, **options) for a group of heads, or of rows, at a time.
 
-    op returns (out, lse), pullback, and pullback(dout, dlse) returns dq, dk, dv, dbias, dsinks. `bias` and
-    `others` are None or have a row for each query; S is room for the scores: a group has about CACHE bytes of
-    them, so that a score is still in the cache when it is next needed. All scores share one array: the system
-    clears memory faster in one piece. Groups do not meet, so they may run at the same time; they do not depend
-    on the number of threads, and so the numbers do not. No groups where leading axes broadcast.
+    op returns (out, lse), pullback, and pullback(dout, dlse) returns dq, dk, dv, dbias, dsinks.
+    `bias` and `others` are None or have a row for each query. S is room for the scores: a group has
+    about CACHE bytes of them, so that a score is still in the cache when it is next needed. All
+    scores share one array: the system clears memory faster in one piece.
+
+    Groups do not meet, so they may run at the same time. They do not depend on the number of
+    threads, and so the numbers do not. There are no groups where leading axes broadcast.
     """
     lead, Tq, Tk = q.shape[:-2], q.shape[-2], k.shape[-2]
     heads = math.prod(lead)
@@ -134,7 +136,7 @@ def by_heads(op, q, k, v, bias, *others, **options):
 
 
 def gather_parts(parts, backs, dout, dlse, shapes):
-    """Run the pullbacks of all parts; return the gradients: joined, of keys and values summed over rows."""
+    """Run the pullbacks of all parts; join the gradients; those of keys and values are sums."""
     dq, dk, dv, dbias, dsinks = grads = [np.empty(shape, dout.dtype) for shape in shapes]
 
     def backward(some, rows, back):
@@ -154,7 +156,10 @@ def gather_parts(parts, backs, dout, dlse, shapes):
 
 
 def groups(heads, Tq, row):
-    """Cut heads and rows into parts (heads, rows) of about CACHE bytes; a row of scores has `row`."""
+    """Cut heads and rows into parts (heads, rows) of about CACHE bytes; a row of scores has `row`.
+
+    A head is only cut where there are too few heads to share out.
+    """
     some, every = max(1, CACHE // max(1, Tq * row)), max(1, Tq)
     rows = every if Tq * row <= CACHE else max(64, -(-Tq * heads // MANY))
     return [(slice(i, i + some), slice(j, j + rows))

@@ -3,7 +3,7 @@ from functools import partial
 
 import numpy as np
 
-SMALL = 30.0            # scores whose exponentials, sums and ratios are far from the ends of float32
+SMALL = 30.0            # exponentials of such scores, their sums and ratios are far from overflow
 
 
 def keep_freed_memory():
@@ -37,10 +37,10 @@ def softmax_rows(S, sink=None):
     S (..., T), sink (..., 1) or None -> A (..., T), lse (..., 1). pullback(dA, dlse or None) -> dS,
     dsink; it overwrites dA. A row without a finite score or sink gives A = 0, lse = -inf, dS = 0.
 
-    The maximum is taken off first, so nothing overflows, unless all scores are so small that nothing
-    can.
+    The maximum is taken off first, so nothing overflows, unless all scores are so small that
+    nothing can.
     """
-    small = S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL     # cheaper than without
+    small = S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL     # cheaper than to shift
     if small and (sink is None or sink.real.max() <= SMALL):
         top = 0.0
     else:
@@ -81,7 +81,7 @@ def softmax_rows(S, sink=None):
 
 
 def quiet():
-    """Say nothing of underflow, `with quiet(): ...` or above a function: an exponential that is 0 is right."""
+    """Let underflow pass, in a `with` or above a function: an exponential that is 0 is right."""
     return np.errstate(under="ignore")
 
 
@@ -91,7 +91,7 @@ def transpose(x):
 
 
 def masked_products(blocked):
-    """Return a b^T, P b and P^T a as functions of (a, b), (P, b), (P, a), without the blocked pairs.
+    """Return the functions a b^T, P b and P^T a, of (a, b), (P, b), (P, a), without blocked pairs.
 
     A blocked pair contributes nothing, not even 0 * NaN.
     """
@@ -113,7 +113,7 @@ def pairs(a, b, out=None, blocked=None):
 
 
 def mix(P, b, blocked=None):
-    """Add up the rows of b with weights P; a blocked pair adds nothing to a sum that is not finite."""
+    """Add up the rows of b with weights P; blocked pairs add nothing, not even 0 * NaN."""
     if blocked is None:
         return P @ b
     with np.errstate(invalid="ignore"):
@@ -129,7 +129,7 @@ def mix(P, b, blocked=None):
 
 
 def hide(S, bias, mask, blocked):
-    """Add a bias and the finite part of a mask to S, in place, and write -inf over blocked pairs."""
+    """Add bias and the finite part of a mask to S, in place; write -inf over the blocked pairs."""
     for added in bias, mask:
         if added is not None:
             S += added

@@ -1,7 +1,8 @@
 """Primitives with their derivatives: everything else in minitf composes these.
 
-Each is `y, pullback = op(x, ..., *, options)`. `pullback(dy)` is the transposed derivative at this x: linear, pure,
-callable again, one gradient per differentiable argument in argument order. Letters: m examples, T positions, d width.
+Each is `y, pullback = op(x, ..., *, options)`. `pullback(dy)` is the transposed derivative at this
+x: linear, pure, callable again, one gradient per differentiable argument in argument order.
+Letters: m examples, T positions, d width.
 """
 import math
 
@@ -12,7 +13,10 @@ from minitf.ops.kernels import softmax_rows, sum_to
 
 
 def add(a, b):
-    """Add with broadcasting:  y = a + b.      da, db = dy summed over the axes along which each was broadcast."""
+    """Add with broadcasting:  y = a + b.
+
+    da, db = dy, each summed over the axes along which it was broadcast
+    """
     a, b = floats("a", a), floats("b", b)
     y = a + b
 
@@ -26,11 +30,11 @@ def linear(x, W, b=None):
     """Multiply the last axis of x by a matrix:  y = x W + b.
 
     dx = dy W^T,   dW = x^T dy,   db = sum dy        (sums over all leading axes of x)
-    x (..., d), W (d, n), b (n,) -> y (..., n). pullback(dy) -> dx, dW, or dx, dW, db where b was given.
+    x (..., d), W (d, n), b (n,) -> y (..., n). pullback(dy) -> dx, dW, and db where b was given.
     """
     x, W = floats("x", x), floats("W", W, ndim=2)
     shape("W", W, (x.shape[-1] if x.ndim else None, None))
-    rows = x.reshape(math.prod(x.shape[:-1]), W.shape[0])           # one product, not one for each leading index
+    rows = x.reshape(math.prod(x.shape[:-1]), W.shape[0])   # one product, not one a leading index
     y = rows @ W
     if b is not None:
         b = floats("b", b)
@@ -49,7 +53,8 @@ def embed(index, E):
     """Look up rows of a table:  y = E[index].
 
     dE[i] = sum of dy where index = i
-    index integers (...,), E (V, d) -> y (..., d). pullback(dy) -> dE. Errors: an index outside 0..V-1.
+    index integers (...,), E (V, d) -> y (..., d). pullback(dy) -> dE.
+    Errors: an index outside 0..V-1.
     """
     index, E = np.asarray(index), floats("E", E, ndim=2)
     require(index.dtype.kind in "iu", "index", "integers", index, TypeError)
@@ -62,7 +67,8 @@ def embed(index, E):
         symbol = index.reshape(-1)[order]
         first = np.flatnonzero(np.diff(symbol.astype(np.int64), prepend=-1))
         dE = np.zeros(E.shape, dy.dtype)
-        dE[symbol[first]] = np.add.reduceat(dy.reshape(index.size, E.shape[1])[order], first, axis=0)
+        rows = dy.reshape(index.size, E.shape[1])[order]
+        dE[symbol[first]] = np.add.reduceat(rows, first, axis=0)
         return dE
 
     return y, pullback
@@ -72,8 +78,9 @@ def softmax(S):
     """Normalise exponentials over the last axis:  A = exp(S) / sum exp(S), computed from S - max S.
 
     dS = A * (dA - sum(A * dA))
-    S (..., T) -> A (..., T). A row whose entries are all -inf has no softmax: it is refused here and given a meaning
-    in `attention`.
+    Why: S_j moves A_i by A_i ([i = j] - A_j), so dS_j = sum_i dA_i A_i ([i = j] - A_j).
+    S (..., T) -> A (..., T). A row whose entries are all -inf has no softmax: it is refused here
+    and given a meaning in `attention`.
     """
     S = floats("S", S)
     require(S.ndim and S.shape[-1], "S", "at least one entry on the last axis", S)
@@ -88,12 +95,14 @@ def softmax(S):
 
 
 def cap(x, softcap):
-    """Bound x smoothly:  y = softcap tanh(x / softcap), which is near x while |x| is small next to softcap.
+    """Bound x smoothly:  y = softcap tanh(x / softcap), near x while |x| is small next to softcap.
 
-    dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 would have no digits left in the tails
-    x (...) -> y (...). Errors: softcap not positive and finite. Source: Bello et al. 2017, section 3 (clipped logits).
+    dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 has no digits in the tails
+    x (...) -> y (...). Errors: softcap not positive and finite.
+    Source: Bello et al. 2017, section 3 (clipped logits).
     """
-    x, softcap = floats("x", x), real("softcap", softcap, "a positive finite number", lambda c: 0 < c < math.inf)
+    x, positive = floats("x", x), "a positive finite number"
+    softcap = real("softcap", softcap, positive, lambda c: 0 < c < math.inf)
     u = x / softcap
     y = softcap * np.tanh(u)
 
@@ -106,16 +115,21 @@ def cap(x, softcap):
 
 def mean(*factors):
     """Mean of a product of arrays over the last axis, that axis kept."""
-    return np.einsum(",".join(["...d"] * len(factors)) + "->...", *factors)[..., None] / factors[0].shape[-1]
+    sums = np.einsum(",".join(["...d"] * len(factors)) + "->...", *factors)
+    return sums[..., None] / factors[0].shape[-1]
 
 
 def layer_norm(x, gain, bias, *, eps=1e-5):
-    """Standardise the last axis, then stretch and shift it:  n = (x - mean x) / s,  y = gain n + bias.
+    """Standardise the last axis, then stretch and shift it.
 
-    s = sqrt(mean (x - mean x)^2 + eps)
-    dn = gain dy,   dx = (dn - mean dn - n mean(n dn)) / s,   dgain = sum n dy,   dbias = sum dy  (over leading axes)
-    x (..., d), gain (d,), bias (d,) -> y (..., d). eps >= 0 is part of the function; with eps = 0 a constant row has no
-    value. Source: Ba, Kiros and Hinton 2016, section 3.
+    n = (x - mean x) / s,   s = sqrt(mean (x - mean x)^2 + eps)
+    y = gain n + bias
+
+    dn = gain dy
+    dx = (dn - mean dn - n mean(n dn)) / s
+    dgain = sum n dy,   dbias = sum dy                                 (over leading axes)
+    x (..., d), gain (d,), bias (d,) -> y (..., d). eps >= 0 is part of the function; with eps = 0 a
+    constant row has no value. Source: Ba, Kiros and Hinton 2016, section 3.
     """
     x, gain, bias = floats("x", x), floats("gain", gain), floats("bias", bias)
     require(x.ndim and x.shape[-1], "x", "at least one entry on the last axis", x)
@@ -123,7 +137,7 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
     shape("bias", bias, x.shape[-1:])
     eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
     n = x - mean(x)
-    n -= mean(n)                                                    # the first mean was rounded at the scale of x
+    n -= mean(n)                                      # the first mean was rounded at the scale of x
     s = np.sqrt(mean(n, n) + eps)
     require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
     n /= s
@@ -133,7 +147,8 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
         dn = gain * dy
         dx = (dn - mean(dn) - n * mean(n, dn)) / s
         rows = dy.reshape(-1, len(gain))
-        return dx, np.einsum("nd,nd->d", n.reshape(rows.shape), rows), np.ones(len(rows), dy.dtype) @ rows
+        dgain = np.einsum("nd,nd->d", n.reshape(rows.shape), rows)
+        return dx, dgain, np.ones(len(rows), dy.dtype) @ rows
 
     return y, pullback
 
@@ -142,11 +157,12 @@ def unit_ball(x):
     """Project every row onto the Euclidean unit ball:  y = x / max(1, ||x||).
 
     dx = dy inside (||x|| <= 1),   dx = (dy - y (y . dy)) / ||x|| outside
-    x (..., d) -> y (..., d). It is 1-Lipschitz, as layer_norm is not. Source: Edelman et al. 2022, section 4 (Pi_norm).
+    x (..., d) -> y (..., d). It is 1-Lipschitz, as layer_norm is not.
+    Source: Edelman et al. 2022, section 4 (Pi_norm).
     """
     x = floats("x", x)
     require(x.ndim, "x", "at least one axis", x)
-    unit = np.abs(x.real).max(axis=-1, keepdims=True, initial=1)    # squares of x / unit cannot overflow
+    unit = np.abs(x.real).max(axis=-1, keepdims=True, initial=1)    # squares cannot overflow
     length = unit * np.sqrt(((x / unit) ** 2).sum(axis=-1, keepdims=True))
     outside = length.real > 1
     length = np.where(outside, length, 1)
@@ -160,7 +176,7 @@ def unit_ball(x):
 
 
 def sigmoid(z):
-    """Return 1 / (1 + exp(-z)), to full relative accuracy until exp(-z) leaves the number range; 0 beyond."""
+    """Return 1 / (1 + exp(-z)), to full relative accuracy; 0 where exp(-z) overflows."""
     with np.errstate(over="ignore"):
         e = np.asarray(np.exp(-z))
     e += 1
@@ -178,7 +194,10 @@ def identity(x):
 
 
 def relu(x):
-    """Keep the positive part:  y = max(x, 0).      dx = dy where x > 0, else 0 (the left derivative at 0)."""
+    """Keep the positive part:  y = max(x, 0).
+
+    dx = dy where x > 0, else 0 (the left derivative at 0)
+    """
     x = floats("x", x)
     on = ~(x.real <= 0)                 # NaN passes on
     y = np.maximum(x, 0)
@@ -190,20 +209,20 @@ def relu(x):
 
 
 def gelu(x):
-    """Gate x by the normal distribution function, in its tanh form:  y = x g,  g = (1 + tanh u)/2 = sigmoid(2u).
+    """Gate x by the normal distribution function, in its tanh form:  y = x (1 + tanh(u/2))/2.
 
-    u = 2 c (x + a x^3),   du = 2 c (1 + 3 a x^2) dx,   c = sqrt(2/pi), a = 0.044715
-    dx = dy ( g + 2 x g (1 - g) du/dx )
+    g = sigmoid(u),   u = 2 c (x + a x^3),   c = sqrt(2/pi),   a = 0.044715
+    dx = dy ( g + x g (1 - g) du/dx ),   du/dx = 2 c (1 + 3 a x^2)
     Source: Hendrycks and Gimpel 2016, section 2; this is the form GPT-2 uses.
     """
     x = floats("x", x)
     c, a = math.sqrt(2 / math.pi), 0.044715
-    u = x * (2 * c * a * (x * x) + 2 * c)                           # x ** 3 is 12 times slower
+    u = x * (2 * c + 2 * c * a * (x * x))                           # x ** 3 is 12 times slower
     g = sigmoid(u)
     y = x * g
 
     def pullback(dy):
-        slope = x * (6 * c * a * (x * x) + 2 * c)                   # 2 du/dx x
+        slope = x * (2 * c + 6 * c * a * (x * x))                   # x du/dx
         return dy * (g * (1 + slope * (1 - g)))
 
     return y, pullback
@@ -213,11 +232,13 @@ ACTIVATIONS = {"identity": identity, "relu": relu, "gelu": gelu}
 
 
 def logistic(logits, y):
-    """Cross-entropy of Boolean labels from logits:  loss = log(1 + exp(-z)) where y = 1, log(1 + exp(z)) where y = 0.
+    """Cross-entropy of Boolean labels from logits z:  -y log sigmoid(z) - (1 - y) log sigmoid(-z).
 
-    loss = max(z, 0) - y z + log(1 + exp(-|z|)),   dz = dloss ( (1 - y) sigmoid(z) - y sigmoid(-z) )
-    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...). pullback(dloss) -> dz. Both
-    are written so that a well-classified example keeps its digits: no clipping, no epsilon.
+    loss = max(z, 0) - y z + log(1 + exp(-|z|))
+    dz   = dloss ( (1 - y) sigmoid(z) - y sigmoid(-z) )
+    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...).
+    pullback(dloss) -> dz. Both are written so that a well-classified example keeps its digits: no
+    clipping, no epsilon.
     """
     z, y = floats("logits", logits), np.asarray(y)
     shape("y", y, z.shape)

@@ -35,22 +35,23 @@ def pool(process, workers):
 
 @functools.cache
 def blas():
-    """Return (get, set) of the number of threads of NumPy's own OpenBLAS, or None: not found, no threads."""
+    """Return (get, set) of the threads of NumPy's own OpenBLAS; None if it has another."""
     folder = Path(np.__file__).parent
     for path in (*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")):
         library = ctypes.CDLL(str(path))
-        for name in "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads":
-            if hasattr(library, name.format("set")):
-                return getattr(library, name.format("get")), getattr(library, name.format("set"))
+        for name in "scipy_openblas_{}64_", "openblas_{}64_", "openblas_{}":
+            get, set_threads = (name.format(f"{verb}_num_threads") for verb in ("get", "set"))
+            if hasattr(library, set_threads):
+                return getattr(library, get), getattr(library, set_threads)
     return None
 
 
-LOCK, INSIDE = threading.Lock(), []         # INSIDE: for each caller within, the number of threads before
+LOCK, INSIDE = threading.Lock(), []     # INSIDE: for each caller, how many threads there were
 
 
 @contextlib.contextmanager
 def one_blas_thread():
-    """Give BLAS one thread while this is open; the value is the number that it had, and gets back."""
+    """Give BLAS one thread while this is open; the value is how many it had, and gets back."""
     if blas() is None:
         yield 1
         return
