@@ -1,143 +1,182 @@
-"""A user's own bits: CSV files with a header or `.npz` files with X and y, without pickles, refused
-in one line."""
-import csv
-import zipfile
+"""A user's own bits, from tables of text (.csv, .tsv, .gz, standard input) or arrays (.npz, .npy).
+
+What is no table of bits is refused in one line that names the column and says how to make bits of
+it. Files hold no pickles.
+"""
+import gzip
+import io
+import sys
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 
 from minitf.checks import bits, describe, shape
+from minitf.lab.columns import is_bit, is_index, is_number, label_of, need, refuse_column, some
+from minitf.lab.delimited import Cells, Codes, Text, sniff
 
 
 class Table(NamedTuple):
     """Bits X (m, T) uint8 with the names of their columns, and the label column y (m,) with its
-    name, or None."""
+    name, or None. positive: the word of the label that is 1, if it is a word; notices: what was
+    taken for granted."""
     X: np.ndarray
     names: tuple
     y: np.ndarray | None
     label: str | None
+    positive: str | None = None
+    notices: tuple = ()
 
 
-def read_table(path, label=None, columns=None):
-    """Read examples from a `.npz` file (arrays X and y) or, under any other name, from a CSV file
-    with a header.
+def read_table(path, label=None, columns=None, *, positive=None, drop=(), delimiter=None,
+               tick=lambda done, total: None):
+    """Read examples from a file; "-" is standard input. What the file is, its first bytes say.
 
-    label: the name of the CSV column that holds y; the last one unless given. columns: for
-    prediction, read no label but just these CSV columns, by name, or the first so many of them. An
-    `.npz` file has no names: its columns are x0, x1, ... in their order, and for prediction there
-    must be as many as asked for.
-    Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, and
-    the line and column of a cell that is not 0 or 1.
+    label: the name of the column that holds y, the last one unless given; positive: its word that
+    is 1. drop: columns to leave out. columns: for prediction, read no label but just these columns,
+    by name, or the first so many of them; arrays without names have columns x0, x1, ...
+    tick(done, total) is told how much has been read.
+    Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, the
+    column and the line.
     """
-    if str(path).endswith(".npz"):
-        _need(label is None, "label", "none with an .npz file, whose labels are the array y",
-              repr(label))
-        return _read_npz(path, columns)
-    rows = _rows(path)
-    header = _header(path, next(rows, (1, []))[1])
-    if columns is None:
-        label = next(reversed(header)) if label is None else label
-        _need(label in header, "label", f"a column of {path} ({_some(header)})", repr(label))
-        columns = [name for name in header if name != label]
-        _need(columns, path, "at least one column beside the label", _some(header))
-    elif isinstance(columns, int):
-        _need(columns <= len(header), path, f"at least {columns} columns", len(header))
-        columns = list(header)[:columns]
-    missing = [name for name in columns if name not in header]
-    _need(not missing, path, "the columns of the model", f"none named {_some(missing)}")
-    cells = _bits_of(path, header, rows, [*columns, *([] if label is None else [label])])
-    X = np.ascontiguousarray(cells[:, :len(columns)])
-    return Table(X, tuple(columns), None if label is None else cells[:, -1].copy(), label)
+    data = read_bytes(path)
+    options = {"label": label, "positive": positive, "drop": drop}
+    if data[:4] == b"PK\3\4" or data[:6] == b"\x93NUMPY" or str(path).lower().endswith(".npz"):
+        return table_of(*arrays_of(path, data, columns), columns=columns, path=path, **options)
+    text = Text(path, data)
+    delimiter = sniff(text) if delimiter is None else delimiter.replace("\\t", "\t")
+    names, notices = header_of(path, text, delimiter)
+    places, label = chosen(path, names, label, columns, drop)
+    found = Cells(text, len(names), places, delimiter, None if label is None else len(places) - 1)
+    cells = found.read(tick)
+    need(len(cells), path, "a header and at least one row", "the header alone")
+    names = [names[j] for j in places]
+    y = None
+    if label is not None:
+        y, positive, said = label_of(path, names.pop(), cells[:, -1], found, positive)
+        notices += said
+    keep = []
+    for i, name in enumerate(names):
+        if i not in found.odd:
+            keep.append(i)
+        elif columns is None and is_index(found.odd[i], cells[:, i]):
+            notices.append(f"{name} left out: all its values differ")
+        else:
+            refuse_column(path, name, i, found, cells[:, i])
+    need(keep, path, "at least one column of bits beside the label", some(names))
+    X = np.ascontiguousarray(cells[:, keep] if len(keep) < len(names) else cells[:, :len(names)])
+    return Table(X, tuple(names[i] for i in keep), y, label, positive, tuple(notices))
 
 
-def _need(condition, where, expected, got):
-    """What checks.require does, with words for what came."""
-    if not condition:
-        raise ValueError(f"{where}: expected {expected}, got {got}")
-
-
-def _some(names, most=8):
-    """Names for a message, the first few of many."""
-    return ", ".join(list(names)[:most]) + (f" and {len(names) - most} more" if len(names) > most
-                                            else "")
-
-
-def _rows(path):
-    """Yield (line number, cells) of a CSV file, blank lines left out."""
+def read_bytes(path):
+    """The bytes of a file, or of standard input, uncompressed."""
+    if path == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        with open(path, "rb") as file:
+            data = file.read()
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected a CSV file in UTF-8, got {error}") from None
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise ValueError(f"{path}: expected a whole .gz file, got a damaged one") from None
 
 
-def _header(path, row):
-    """The columns of a first row, {name: position}: a name for each, none twice, not all of them
-    bits."""
-    names = [" ".join(cell.split()) for cell in row]
-    _need(names, path, "a header and at least one row", "an empty file")
-    _need(not set(names) <= {"0", "1"}, path, "column names in the first line", "bits")
-    header = {}
+def header_of(path, text, delimiter):
+    """The names of the columns, "" for a column of row numbers, and what was taken for granted."""
+    start = text.at, text.number
+    rows = text.rows(delimiter)
+    first = next(rows, None)
+    need(first, path, "a header and at least one row", "an empty file")
+    body = text.at, text.number
+    second = next(rows, [])
+    if first[0].startswith("#"):                # numpy.savetxt(header=...)
+        first[0] = first[0].lstrip("# ")
+    names = [" ".join(cell.split()) for cell in first]
+    while len(names) > 1 and not names[-1]:     # delimiters at the end of the line
+        names.pop()
+    codes = Codes()
+    if all(is_number(name) and is_bit(codes, name) for name in names):
+        text.at, text.number = start
+        return [f"x{j}" for j in range(len(names))], ["no header: the columns are x0, x1, ..."]
+    if len(second) == len(names) + 1 == len(next(rows, [])) and second[-1].strip():
+        names.insert(0, "")                     # as R writes row names
+    text.at, text.number = body
     for j, name in enumerate(names):
-        _need(name, path, "a name for every column", f"none for column {j + 1}")
-        _need(name not in header, path, "no column name twice", repr(name))
-        header[name] = j
-    return header
+        need(name or not j, path, "a name for every column", f"none for column {j + 1}")
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else 0
+    need(not twice, path, "no column name twice", repr(twice and twice[0]))
+    return names, [] if names[0] else ["the first column left out: it has no name"]
 
 
-def _bits_of(path, header, rows, columns):
-    """The named columns as uint8 (rows, columns), or an error that names the first cell that is not
-    a bit."""
-    where = [header[name] for name in columns]
-    value, cells = {"0": 0, "1": 1}, bytearray()
-    for line, row in rows:
-        _need(len(row) == len(header), f"{path}: line {line}", f"{len(header)} cells", len(row))
-        try:
-            cells.extend([value[row[j].strip()] for j in where])
-        except KeyError:
-            name = next(name for name in columns if row[header[name]].strip() not in value)
-            _need(False, f"{path}: line {line}, column {name}", "0 or 1",
-                  describe(row[header[name]]))
-    _need(cells, path, "a header and at least one row", "the header alone")
-    return np.frombuffer(cells, np.uint8).reshape(-1, len(where))
+def chosen(path, names, label, columns, drop):
+    """The places of the columns to read, the label last, and the name of the label."""
+    there = {name: j for j, name in enumerate(names) if name}
+    for name in drop:
+        need(name in there, "drop", f"columns of {path} ({some(there)})", repr(name))
+        del there[name]
+    if columns is None:
+        label = next(reversed(there), None) if label is None else label
+        need(label in there, "label", f"a column of {path} ({some(there)})", repr(label))
+        wanted = [name for name in there if name != label]
+        need(wanted, path, "at least one column beside the label", some(there))
+        return [there[name] for name in (*wanted, label)], label
+    if isinstance(columns, int):
+        need(columns <= len(there), path, f"at least {columns} columns", len(there))
+        columns = list(there)[:columns]
+    lacking = [name for name in columns if name not in there]
+    need(not lacking, path, "the columns of the model", f"none named {some(lacking)}")
+    return [there[name] for name in columns], None
 
 
-def _read_npz(path, columns):
-    """X and y of an `.npz` file, or X alone if columns says which are wanted."""
-    wanted = ("X", "y") if columns is None else ("X",)
-    with open(path, "rb") as file:
-        _need(zipfile.is_zipfile(file), path, "an .npz file",
-              "another kind of file, or a damaged one")
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                found = archive.files
-                arrays = {name: archive[name] for name in wanted if name in found}
-        except Exception as error:              # of a dozen kinds: many parsers read the bytes
-            plain = "an .npz file of plain arrays"
-            raise ValueError(f"{path}: expected {plain}, got {error}") from None
-    for name in wanted:
-        _need(name in arrays, path, f"an array {name}", _some(found) or "none")
-    X = bits(f"{path}: X", arrays["X"])
-    _need(X.size, f"{path}: X", "at least one row and one column", describe(X))
+def arrays_of(path, data, columns):
+    """X, its names and y of an .npz file, or the columns of an .npy file, whose last is y."""
+    wanted = ("X", "names", "columns") if columns is not None else ("X", "y", "names", "columns")
+    try:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        arrays = found if isinstance(found, np.ndarray) else \
+            {name: found[name] for name in wanted if name in found.files}
+    except Exception as error:                  # of a dozen kinds: many parsers read the bytes
+        excel = " (an Excel workbook? save it as CSV)" if b"xl/" in data[:1 << 16] else ""
+        plain = "an .npz file of plain arrays"
+        raise ValueError(f"{path}: expected {plain}, got {error}{excel}") from None
+    if isinstance(found, np.ndarray):
+        if found.dtype.names:
+            table = np.stack([found[name] for name in found.dtype.names], axis=-1)
+            return table, list(found.dtype.names), None
+        return found, None, None
+    for name in wanted[:1 if columns is not None else 2]:
+        need(name in arrays, path, f"an array {name}", some(found.files) or "none")
+    names = arrays.get("names", arrays.get("columns"))
+    return arrays["X"], None if names is None else [str(name) for name in names], arrays.get("y")
+
+
+def table_of(X, names, y, *, label, positive, drop, columns, path):
+    """A Table of arrays; where there is no y, one of the columns is the label."""
+    X = bits(f"{path}: X", X)
+    need(X.size, f"{path}: X", "at least one row and one column", describe(X))
+    if names is None and columns is not None and y is None:
+        T = columns if isinstance(columns, int) else len(columns)
+        if X.shape[1] != T + 1:
+            shape(f"{path}: X", X, (None, T))
+        names = list(columns) if not isinstance(columns, int) else None
+        X = X[:, :T]
+    names = [f"x{t}" for t in range(X.shape[1])] if names is None else names
+    need(len(names) == X.shape[1], path, f"{X.shape[1]} names", len(names))
     if columns is not None:
-        shape(f"{path}: X", X, (None, columns if isinstance(columns, int) else len(columns)))
-    names = tuple(f"x{t}" for t in range(X.shape[1]))
-    if columns is not None:
-        return Table(X, names, None, None)
-    y = bits(f"{path}: y", arrays["y"], ndim=1)
-    shape(f"{path}: y", y, (len(X),))
-    return Table(X, names, y, "y")
-
-
-def stratified_split(y, share, rng):
-    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each
-    label, rounded."""
-    held = np.zeros(len(y), bool)
-    for value in (0, 1):
-        rows = np.flatnonzero(y == value)
-        held[rng.permutation(rows)[:round(share * len(rows))]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+        places, _ = chosen(path, names, None, columns, ())
+        X = np.ascontiguousarray(X[:, places])
+        return Table(X, tuple(names[j] for j in places), None, None)
+    if y is None:
+        places, label = chosen(path, names, label, None, drop)
+        y, X = X[:, places.pop()], X[:, places]
+        names = [names[j] for j in places]
+    else:
+        need(label is None, "label", "none with an .npz file, whose labels are the array y",
+             repr(label))
+        label, y = "y", bits(f"{path}: y", y, ndim=1)
+        shape(f"{path}: y", y, (len(X),))
+        keep = [j for j, name in enumerate(names) if name not in drop]
+        X, names = X[:, keep], [names[j] for j in keep]
+    need(y.min() != y.max(), f"{path}: {label}", "both labels", f"{y[0]} in every row")
+    y = y if positive in (None, "1") else 1 - y
+    return Table(np.ascontiguousarray(X), tuple(names), y.copy(), label, positive)

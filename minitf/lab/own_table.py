@@ -1,6 +1,7 @@
 """One run on a user's own table: split its rows, train, and measure on the rows held out."""
+import numpy as np
+
 from minitf.checks import integer, real, require
-from minitf.lab.datasets import stratified_split
 from minitf.lab.draw import auto_method
 from minitf.lab.holdout import wilson
 from minitf.lab.run import Plan, choose, record_of, streams, timed_fit
@@ -23,7 +24,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     size = min(3, T) if k is None else k
     method, model, config, train = choose(auto_method("and", model), model, method, T, size, H,
                                           radius, steps)
-    rows, held = stratified_split(table.y, holdout, split_rng)
+    rows, held = stratified_split(table.X, table.y, holdout, split_rng)
     both = f"a share that leaves some of the {len(table.y)} rows on both sides"
     require(len(held) and len(rows), "holdout", both, holdout)
     X, y = table.X[rows], table.y[rows]
@@ -45,3 +46,19 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     return Plan(config, train, run)
 
 
+def stratified_split(X, y, share, rng):
+    """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each
+    label, rounded, as far as equal rows of X can stay on one side."""
+    _, first, group = np.unique(np.packbits(X, axis=1), axis=0, return_index=True,
+                                return_inverse=True)
+    order = np.argsort(np.argsort(first))       # groups in the order of their first rows
+    group = order[group.ravel()]
+    size = np.bincount(group)
+    major = 2 * np.bincount(group, weights=y) > size
+    held = np.zeros(len(size), bool)
+    for value in (False, True):
+        groups = rng.permutation(np.flatnonzero(major == value))
+        total = np.cumsum(size[groups])
+        wanted = round(share * total[-1]) if len(groups) else 0
+        held[groups[total <= wanted]] = True
+    return np.flatnonzero(~held[group]), np.flatnonzero(held[group])
