@@ -3,7 +3,7 @@ import click
 
 from minitf.checks import require
 from minitf.commands.options import labels_of
-from minitf.commands.progress import progress
+from minitf.commands.progress import Line, progress
 from minitf.commands.report import report
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json
@@ -42,17 +42,22 @@ Examples:
                    "no limit; 800]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
 @click.option("--data", type=click.Path(),
-              help="Learn your own bits: a CSV file with a header, or .npz with X and y.")
+              help="Learn your own bits: a table (.csv, .tsv, .gz, .npz, .npy), or - for stdin.")
 @click.option("--label", help="The label column of --data.  [default: the last]")
+@click.option("--positive", help="The label of --data that is 1, where labels are words.")
+@click.option("--drop", help="Columns of --data to leave out, as in id,date.")
+@click.option("--delimiter", help="What stands between the cells of --data.  [default: found out]")
 @click.option("--holdout", type=float,
               help="The share of the rows of --data that is held out.  [default: 0.2]")
 @click.option("--redraw/--no-redraw", default=None,
               help="Draw the sample again, at most 200 times, until it determines the support.")
+@click.option("--threads", type=click.IntRange(1), help="BLAS threads.  [default: 1, or what "
+              "OMP_NUM_THREADS and its like say]")
 @click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
 @click.option("--plot", type=click.Path(),
               help="Draw attention and loss to this file (needs the plot extra).")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
-def learn(data, label, save, plot, json, **options):
+def learn(data, save, plot, json, threads, **options):
     """Learn a sparse Boolean function from examples.
 
     Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside
@@ -65,7 +70,7 @@ def learn(data, label, save, plot, json, **options):
     options = {name: value for name, value in options.items() if value is not None}
     with bad_input():
         check_outputs([data], save=save, plot=plot)
-        plan = plan_task_of(label, options) if data is None else plan_table_of(data, label, options)
+        plan = plan_task_of(options) if data is None else plan_table_of(data, options)
     stages = ("training", most_steps(plan.model, plan.train)), ("fresh examples", HOLDOUT)
     with progress(*stages) as callbacks:
         result, record = plan.run(*callbacks)
@@ -79,18 +84,32 @@ def learn(data, label, save, plot, json, **options):
     return 0 if record["learned"] else 1
 
 
-def plan_task_of(label, options):
+OF_TABLES = "label", "positive", "drop", "delimiter", "holdout", "negations"
+OF_TASKS = "task", "T", "m", "p", "noise", "level", "table", "redraw"
+
+
+def plan_task_of(options):
     """The plan of a drawn task; options of --data are refused."""
-    require(label is None, "label", "only together with --data", label)
-    require("holdout" not in options, "holdout", "only together with --data",
-            options.get("holdout"))
+    for name in OF_TABLES:
+        require(name not in options, name, "only together with --data", options.get(name))
     if "table" in options:
         options["table"] = labels_of(options["table"])
     return plan_task(**options)
 
 
-def plan_table_of(data, label, options):
+def plan_table_of(data, options):
     """The plan of a user's own table; options that describe a drawn task are refused."""
-    for name in ("task", "T", "m", "p", "noise", "level", "table", "redraw"):
+    for name in OF_TASKS:
         require(name not in options, name, "only without --data", options.get(name))
-    return plan_table(read_table(data, label), **options)
+    reading = {name: options.pop(name) for name in OF_TABLES[:4] if name in options}
+    if "drop" in reading:
+        reading["drop"] = [name.strip() for name in reading["drop"].split(",")]
+    line = Line()
+
+    def tick(done, total):
+        if line.due():
+            line.count("reading", done, total)
+
+    table = read_table(data, tick=tick, **reading)
+    line.end()
+    return plan_table(table, **options)

@@ -12,7 +12,7 @@ Example:
   minitf predict model.npz --data data/examples/feature_flags.csv""")
 @click.argument("model", type=click.Path())
 @click.option("--data", type=click.Path(), required=True,
-              help="A CSV file with a header, or .npz with X.")
+              help="A table (.csv, .tsv, .gz, .npz, .npy), or - for stdin.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of CSV lines.")
 def predict(model, data, json):
     """Apply a saved MODEL to new rows. Prints row, prediction and probability.

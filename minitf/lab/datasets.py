@@ -143,6 +143,8 @@ def arrays_of(path, data, columns):
         if found.dtype.names:
             table = np.stack([found[name] for name in found.dtype.names], axis=-1)
             return table, list(found.dtype.names), None
+        if columns is not None and found.ndim == 2 and found.shape[1] == count(columns) + 1:
+            found = found[:, :-1]               # without the label
         return found, None, None
     for name in wanted[:1 if columns is not None else 2]:
         need(name in arrays, path, f"an array {name}", some(found.files) or "none")
@@ -150,16 +152,18 @@ def arrays_of(path, data, columns):
     return arrays["X"], None if names is None else [str(name) for name in names], arrays.get("y")
 
 
+def count(columns):
+    """How many columns are asked for."""
+    return columns if isinstance(columns, int) else len(columns)
+
+
 def table_of(X, names, y, *, label, positive, drop, columns, path):
     """A Table of arrays; where there is no y, one of the columns is the label."""
     X = bits(f"{path}: X", X)
     need(X.size, f"{path}: X", "at least one row and one column", describe(X))
     if names is None and columns is not None and y is None:
-        T = columns if isinstance(columns, int) else len(columns)
-        if X.shape[1] != T + 1:
-            shape(f"{path}: X", X, (None, T))
-        names = list(columns) if not isinstance(columns, int) else None
-        X = X[:, :T]
+        shape(f"{path}: X", X, (None, count(columns)))
+        names = None if isinstance(columns, int) else list(columns)
     names = [f"x{t}" for t in range(X.shape[1])] if names is None else names
     need(len(names) == X.shape[1], path, f"{X.shape[1]} names", len(names))
     if columns is not None:

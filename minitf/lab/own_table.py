@@ -58,7 +58,8 @@ def stratified_split(X, y, share, rng):
     held = np.zeros(len(size), bool)
     for value in (False, True):
         groups = rng.permutation(np.flatnonzero(major == value))
-        total = np.cumsum(size[groups])
-        wanted = round(share * total[-1]) if len(groups) else 0
-        held[groups[total <= wanted]] = True
+        wanted = round(share * size[groups].sum())
+        for i in groups:
+            if size[i] <= wanted:
+                held[i], wanted = True, wanted - size[i]
     return np.flatnonzero(~held[group]), np.flatnonzero(held[group])

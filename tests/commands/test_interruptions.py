@@ -85,7 +85,9 @@ def test_a_reader_that_has_left_changes_no_verdict(words, code):
 
 
 def test_a_code_page_without_a_letter_breaks_no_report(tmp_path):
-    (tmp_path / "data.csv").write_text("\u03b2,b,y\n" + "0,0,0\n0,1,0\n1,0,1\n1,1,1\n" * 15, encoding="utf-8")
+    rows = [[i >> j & 1 for j in range(6)] for i in range(64)] * 2
+    lines = ["\u03b2,b,c,d,e,f,y", *(",".join(map(str, [*row, row[0]])) for row in rows)]
+    (tmp_path / "data.csv").write_text("\n".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "minitf", "learn", "--data", "data.csv"]
     env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60)

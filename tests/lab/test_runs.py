@@ -100,7 +100,7 @@ def test_same_seed_same_record_and_another_seed_another():
 def test_the_split_and_the_training_of_a_table_have_streams_of_their_own(monkeypatch):
     held = []
 
-    def split(y, share, rng):
+    def split(X, y, share, rng):
         held.append(rng.random())
         return np.arange(50), np.arange(50, 60)
 
@@ -238,7 +238,7 @@ def test_wilson_solves_its_equation_and_agrees_with_scipy(n):
     (30, 0.0, False), (100, 0.0, True), (60, 0.25, False), (200, 0.1, True), (120, 0.4, False), (60, 0.5, False)])
 def test_a_table_is_learned_if_the_wilson_interval_lies_above_chance(m, flipped, learned):
     from scipy.stats import binomtest
-    table = a_table(m, seed=m)
+    table = a_table(m, 8, seed=m)
     noise = np.random.default_rng(1).random(m) < flipped
     table = table._replace(y=table.y ^ noise)
     result, record = own_table.plan_table(table, seed=1).run()
@@ -253,7 +253,7 @@ def test_a_table_is_learned_if_the_wilson_interval_lies_above_chance(m, flipped,
 def test_the_rows_held_out_decide_and_set_the_chance(monkeypatch):
     table = a_table()
     held = np.arange(48, 60)
-    monkeypatch.setattr(own_table, "stratified_split", lambda y, share, rng: (np.arange(48), held))
+    monkeypatch.setattr(own_table, "stratified_split", lambda X, y, share, rng: (np.arange(48), held))
     result, record = own_table.plan_table(table).run()
     share = table.y[held].mean()
     assert record["chance"] == max(share, 1 - share)
