@@ -15,7 +15,7 @@ ROOMS = {
     "fast": "cls_head forward mean_bit",
     "learn": "Progress Result TrainConfig fit load",
     "theory": "certify construct rademacher_lower",
-    "trust": "check_pullback projection_gap saved",
+    "trust": "check_pullback golden_cases judge projection_gap saved",
 }
 HOME = {name: f"minitf.{room}" for room, names in ROOMS.items() for name in names.split()}
 MODULES = {*ROOMS, "bounds", "lab", "optim"}

@@ -1,5 +1,5 @@
 """Types of the public names: arrays are ArrayLike going in and NDArray coming out."""
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
@@ -307,6 +307,13 @@ def rademacher_lower(
 def check_pullback(
     op: Callable[..., Any], args: Sequence[Any], rng: Generator, *, wrt: Sequence[int] | None = None, method: str = "auto",
     tol: float | None = None,
+) -> Any: ...
+def golden_cases(
+    operator: str | None = None, *, tags: Iterable[str] = (), without: Iterable[str] = (),
+) -> list[Any]: ...
+def judge(
+    case: Any, kernel: Any = None, *, found: Any = None, dtype: str = "float64", layout: str = "bhtd",
+    array: Callable[[NDArray[Any]], Any] | None = None,
 ) -> Any: ...
 def projection_gap(x: ArrayLike, p: ArrayLike, set: Any) -> Any: ...
 def saved(pullback: Callable[..., Any]) -> dict[str, Any]: ...

@@ -6,7 +6,7 @@ import click
 
 from minitf.commands.progress import watched
 from minitf.commands.shell import bad_input, installed, need
-from minitf.files import as_json
+from minitf.files import as_json, check_writable, write_whole
 
 SHOWN = 10              # disagreements that a table lists
 
@@ -101,40 +101,89 @@ KINDS = {"gradients": (check_gradients, lambda report: show_gradients(report["ca
 FRAMEWORKS = "torch", "jax"
 
 
+def show_kernel(report):
+    """The table of `check kernel`: a line a tag, then the cases that disagree, then the script."""
+    rows, kernels = report["cases"], importlib.import_module("minitf.trust.kernels")
+    yield f"{report['kernel']}, {report['dtype']}"
+    yield f"{'tag':20}  {'cases':>5}  {'agree':>5}  {'worst error / limit':>19}"
+    for tag, (count, agree, ratio) in kernels.by_tag(rows).items():
+        yield f"{tag:20}  {count:5}  {agree:5}  {ratio:19.2g}{'' if agree == count else '  DISAGREES'}"
+    wrong = [row for row in rows if not row["agrees"]]
+    yield from (f"{row['case']}: {row['why']}" for row in wrong[:SHOWN])
+    if len(wrong) > SHOWN:
+        yield f"and {len(wrong) - SHOWN} more; --json has them all"
+    if report["not_asked"]:
+        yield f"not asked, for an option that the kernel does not take: {counted(report['not_asked'])}"
+    if report["script"]:
+        yield f"the smallest random case that disagrees:\n\n{report['script']}"
+    yield f"{agreeing(rows)} cases agree with their golden values"
+
+
+def check_kernel(kernel, seed, junit, **options):
+    """The report of `check kernel`."""
+    kernels = importlib.import_module("minitf.trust.kernels")
+    if junit is not None:
+        check_writable(junit)
+    report = kernels.check_kernel(kernel, seed=seed, **options)
+    if junit is not None:
+        write_whole(junit, lambda file: file.write(kernels.junit(report).encode()))
+    return report
+
+
+def split(context, param, value):
+    """Names between commas."""
+    return [name for name in (value or "").split(",") if name]
+
+
 @click.command(epilog="""\b
 Examples:
   minitf check gradients
   minitf check golden
+  minitf check kernel my_module:my_attention --tags causal --dtype bfloat16 --random 200
   minitf check torch --seed 1""")
-@click.argument("what", type=click.Choice([*KINDS, "all"]))
+@click.argument("what", type=click.Choice([*KINDS, "kernel", "all"]))
+@click.argument("kernel", required=False, metavar="[MODULE:FUNCTION]")
+@click.option("--tags", callback=split, metavar="NAMES", help="kernel: only cases with all of these.")
+@click.option("--without", callback=split, metavar="NAMES", help="kernel: no case with one of these.")
+@click.option("--dtype", type=click.Choice(["float64", "float32", "bfloat16", "float16"]),
+              default="float64", show_default=True, help="kernel: arguments are rounded to it.")
+@click.option("--layout", type=click.Choice(["bhtd", "bthd"]), default="bhtd", show_default=True,
+              help="kernel: where the heads are.")
+@click.option("--random", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+              help="kernel: so many random cases too; the first to disagree is made smaller.")
+@click.option("--junit", type=click.Path(), metavar="FILE", help="kernel: write JUnit XML.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
-              help="Draws cotangents, directions, and the random cases of torch and jax.")
+              help="Draws cotangents, directions, and random cases.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
-def check(what, seed, json):
-    """Check this installation, and other frameworks.
+def check(what, kernel, seed, json, **options):
+    """Check this installation, your own kernel, and other frameworks.
 
     gradients: every pullback against its forward, in a random direction. golden: every value
-    against 50-digit arithmetic, from the files of data/golden, hashes first. torch, jax: their
-    attention against minitf, values and gradients, on the golden vectors and on 300 random cases,
-    by the rule of data/golden/README.md. all: everything that is installed.
+    against 50-digit arithmetic, from the files of data/golden, hashes first. kernel: a function of
+    yours, called as kernel(**arguments, **cotangents, **options), on the golden cases of attention.
+    torch, jax: their attention against minitf, values and gradients, on the golden vectors and on
+    300 random cases, by the rule of data/golden/README.md. all: everything that is installed.
 
     Exit code 0: all agree, or differ by a convention that is named; 1: one does not.
     """
+    if (what == "kernel") != (kernel is not None):
+        raise click.UsageError("a kernel, MODULE:FUNCTION, belongs to check kernel and to it alone")
     skipped = [name for name in FRAMEWORKS if what == "all" and not installed(name)]
     names = [name for name in KINDS if name not in skipped] if what == "all" else [what]
+    kinds = KINDS | {"kernel": (lambda seed: check_kernel(kernel, seed, **options), show_kernel)}
     reports = {}
     for name in names:
         with bad_input():
-            reports[name] = report = KINDS[name][0](seed)
+            reports[name] = report = kinds[name][0](seed)
         if not json:
             title = [f"== {name}"] if what == "all" else []
-            click.echo("\n".join([*title, *KINDS[name][1](report), *title[1:]]))
+            click.echo("\n".join([*title, *kinds[name][1](report), *title[1:]]))
     failed = [row["case"] for report in reports.values() for row in report["cases"]
               if not row["agrees"]]
     if json:
         whole = {"checks": reports, "skipped": skipped} if what == "all" else reports[what]
         click.echo(as_json({"what": what, "seed": seed, "failed": failed} | whole))
-    elif skipped:
+    else:
         for name in skipped:
             click.echo(f"== {name}: skipped, not installed: pip install 'minitf-attention[{name}]'")
-    return 1 if failed else 0
+    return 1 if failed or not all(report["cases"] for report in reports.values()) else 0

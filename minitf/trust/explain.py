@@ -8,7 +8,8 @@ no derivative: how much the loss changes when an entry is moved a little. Source
 """
 import math
 import textwrap
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

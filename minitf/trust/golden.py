@@ -11,8 +11,8 @@ made: `minitf.trust.regenerate`.
 import hashlib
 import io
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,8 @@ MANIFEST = "manifest.json"
 GROUPS = "arguments", "cotangents", "outputs", "saved", "gradients"
 
 
-class Golden(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Golden:
     """One case: an operator, its options, its arguments, and what must come out.
 
     arguments   {name: array} in argument order; a mask comes last. cotangents {"dout": array}
@@ -47,6 +48,8 @@ class Golden(NamedTuple):
     err_plain: dict
     exact_zeros: tuple
     sources: dict
+
+    _replace = replace
 
     @property
     def __name__(self):

@@ -32,9 +32,16 @@ from minitf.trust.golden import load_golden
 from minitf.trust.verdict import MISSING, judge
 from minitf.trust.verify import check_pullback, saved
 
-OPERATORS = {op.__name__: op
-             for op in (add, attention, cap, cls_head, embed, gelu, identity, linear,
-                                        layer_norm, logistic, mean_bit, relu, softmax, unit_ball)}
+
+def attend(q_ids=None, k_ids=None, **given):
+    """attention, its segments as two arguments."""
+    segments = {} if q_ids is None else {"segments": (q_ids, k_ids)}
+    return attention(**given, **segments)
+
+
+OPERATORS = {"attention": attend} | {op.__name__: op for op in (
+    add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu, softmax,
+    unit_ball)}
 SETS = {"Ball": Ball, "Simplex": Simplex,
         "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
                                                    for one in sets])}
@@ -78,23 +85,26 @@ def computed(case):
     if case.op == "projected_gradient":
         return trace(a, **options)
     y, pullback = named_op(case)(**a)
-    values = getattr(pullback, "saved", {}) | pullback(*case.cotangents.values())
-    return values | weights(case) | dict.fromkeys(case.outputs, y)
+    dy = tuple(case.cotangents.values())
+    values = getattr(pullback, "saved", {}) | pullback(dy if len(dy) > 1 else dy[0])
+    return values | weights(case) | dict(zip(case.outputs, y if isinstance(y, tuple) else (y,)))
 
 
 def weights(case):
     """The attention of a case, "A" and "lse" where the case saves them."""
     a, options = case.arguments, case.options
     if case.op == "attention":
-        a = {name: x for name, x in a.items() if name != "v"}
-        A, lse = attention_weights(**a, **options)
+        a = {name: x for name, x in a.items() if name not in ("v", "keep", "q_ids", "k_ids")}
+        ids = [x for name, x in case.arguments.items() if name in ("q_ids", "k_ids")]
+        options = {name: x for name, x in options.items() if name != "lse"}
+        A, lse = attention_weights(**a, **options, **({"segments": tuple(ids)} if ids else {}))
     elif case.op == "cls_head":
         A, lse = cls_weights(**a)
     elif case.op == "forward":
         A, lse = model_weights(**a, model=ModelConfig(**options)), None
     else:
         return {}
-    return {"A": A, "lse": lse}
+    return {"A": A, "lse": lse} | ({} if lse is None else {"lse2": lse / math.log(2)})
 
 
 def cls_weights(s, v, s_cls, v_cls, X):

@@ -15,7 +15,7 @@ from minitf.checks import choice, require
 from minitf.projections import l2
 
 DIGITS = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}      # of a significand
-LAYOUTS = {"heads first": "(..., H, T, d)", "heads third": "(B, T, H, d)"}
+LAYOUTS = "bhtd", "bthd"
 MISSING = "not given"
 OF_ROWS = {"q", "k", "v", "out"}               # arrays with a head axis and a row axis
 
@@ -89,6 +89,12 @@ class Verdict(NamedTuple):
         return all(row.agrees for row in self.rows) and any(row.why != MISSING for row in self.rows)
 
     @property
+    def ratio(self):
+        """The largest error, in units of its limit."""
+        return max((row.error / row.limit if row.limit else math.inf if row.error else 0.0
+                    for row in self.rows if row.why != MISSING), default=0.0)
+
+    @property
     def why(self):
         """The first disagreement in a line; empty where there is none."""
         wrong = [row for row in self.rows if not row.agrees] or self.rows[:not self.agrees]
@@ -110,7 +116,7 @@ class Verdict(NamedTuple):
         return self.table
 
 
-def judge(case, kernel=None, *, found=None, dtype="float64", layout="heads first", array=None):
+def judge(case, kernel=None, *, found=None, dtype="float64", layout="bhtd", array=None):
     """Hold a kernel, or what it found, against a golden case; return a Verdict, true where it agrees.
 
     kernel    called as kernel(**arguments, **cotangents, **options); returns a dict by name, or a
@@ -118,7 +124,7 @@ def judge(case, kernel=None, *, found=None, dtype="float64", layout="heads first
               In its place: what it found, such a dict or tuple, which may be called found
     dtype     "float64", "float32", "bfloat16" or "float16": the arguments are rounded to it and the
               rule is that of the precision. NumPy has no bfloat16: its numbers come as float32
-    layout    "heads third": q, k, v, out and their gradients and tangents are (B, T, H, d)
+    layout    "bthd": q, k, v, out and their gradients and tangents are (B, T, H, d)
     array     applied to every array before the call, such as torch.tensor
     Arrays that come back may be NumPy's, ml_dtypes', or of any library whose arrays NumPy reads.
     Source: the rule for golden vectors, data/golden/README.md.
@@ -136,7 +142,7 @@ def judge(case, kernel=None, *, found=None, dtype="float64", layout="heads first
         row_of(case, name, found, dtype, layout) for name in case.expected))
 
 
-def asked(case, dtype="float64", layout="heads first", array=None):
+def asked(case, dtype="float64", layout="bhtd", array=None):
     """The arguments and cotangents of a case as a kernel gets them."""
     given = {}
     for name, x in (case.arguments | case.cotangents).items():
@@ -149,7 +155,7 @@ def turned(name, x, layout):
     """An array in another layout, and back: heads and rows change places."""
     bare = name.removesuffix("_dot")
     rows = bare in OF_ROWS or bare[1:] in OF_ROWS and bare[0] == "d"
-    return x.swapaxes(-3, -2) if layout == "heads third" and rows and x.ndim > 2 else x
+    return x.swapaxes(-3, -2) if layout == "bthd" and rows and x.ndim > 2 else x
 
 
 def named(case, found):

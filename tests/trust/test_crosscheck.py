@@ -12,7 +12,17 @@ import pytest
 
 from minitf import cli
 from minitf.trust import crosscheck
-from minitf.trust.crosscheck import AGREES, DISAGREES, FAMILIES, UNASKED, ask, cast, questions, table, verdicts
+from minitf.trust.crosscheck import (
+    AGREES,
+    DISAGREES,
+    FAMILIES,
+    UNASKED,
+    ask,
+    cast,
+    questions,
+    table,
+    verdicts,
+)
 from minitf.trust.frameworks import adapters as peers
 from minitf.trust.frameworks.adapters import PEERS, Peer
 from minitf.trust.frameworks.conventions import (

@@ -5,7 +5,8 @@ Arguments are drawn so that a wrong kernel shows: no output or gradient is const
 unless it is zero by convention. A name stands for its arguments for ever (see `regenerate`); to
 draw others, give the case another name.
 """
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

@@ -9,7 +9,8 @@ function lacks is composed from what it has, where it can be: causal order at th
 explicit mask. PyTorch and JAX are imported when they are run.
 """
 import functools
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Peer(NamedTuple):
     lacks: tuple = ()
     conventions: dict = {}
     kind: str = "attention"
-    precision: type = None
+    precision: type | None = None
 
 
 # compiles 6 times as fast

@@ -73,7 +73,7 @@ def explicit(arguments, options):
 
 def scores_shape(arguments):
     """(..., H, Tq, Tk)"""
-    q, k, v, _ = (x.shape for x in arguments.values())
+    q, k, v = (arguments[name].shape for name in ("q", "k", "v"))
     if len(q) == 2:
         return q[0], k[0]
     return *np.broadcast_shapes(q[:-3], k[:-3], v[:-3]), *q[-3:-1], k[-2]
@@ -117,16 +117,19 @@ def reached(marks, x):
 def zeros(arguments, options):
     """Entries that are exactly 0 by convention, those of empty rows and unattended keys: {name:
     boolean array}."""
-    q, k, v, dout = arguments.values()
+    q, k, v, dout = (arguments[name] for name in ("q", "k", "v", "dout"))
     allowed = allowed_pairs(arguments, options)
     asks, asked = allowed.any(axis=-1), allowed.any(axis=-2)
-    return {"out": ~reached(asks, dout), "dq": ~reached(asks, q), "dk": ~reached(asked, k),
-            "dv": ~reached(asked, v)}
+    found = {"out": ~reached(asks, dout), "dq": ~reached(asks, q), "dk": ~reached(asked, k),
+             "dv": ~reached(asked, v)}
+    bias = arguments.get("bias")
+    return found if bias is None else found | {
+        "dbias": sum_to(allowed.astype(float), bias.shape) == 0}
 
 
 def largest_score(arguments, options):
     """max |scale q k^T|, before a softcap, over all pairs."""
-    q, k, *_ = arguments.values()
+    q, k = arguments["q"], arguments["k"]
     k = k if k.ndim == 2 else np.repeat(k, q.shape[-3] // k.shape[-3], axis=-3)
     scale = 1 / math.sqrt(q.shape[-1]) if options["scale"] is None else options["scale"]
     return float(np.abs(scale * (q @ k.swapaxes(-1, -2))).max(initial=0))
