@@ -46,6 +46,11 @@ def real(name, value, expected="a finite number", where=math.isfinite):
     return float(value)
 
 
+def positive(name, value):
+    """Return value as float; it must be positive and finite."""
+    return real(name, value, "a positive finite number", lambda number: 0 < number < math.inf)
+
+
 def choice(name, value, options):
     """Return value; it must be one of options."""
     require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minitf.checks import array, floats, integer, real, require
+from minitf.checks import array, floats, integer, positive, real, require
 
 CORNERS = "top-left", "bottom-right"
 
@@ -62,7 +62,7 @@ def check(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=Non
     segments = None if segments is None else check_segments(segments, lead, *scores[-2:])
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
     if softcap is not None:
-        softcap = real("softcap", softcap, "a positive finite number", lambda c: 0 < c < math.inf)
+        softcap = positive("softcap", softcap)
     return Arguments(q, k, v, bias, sinks, mask, keep, band, segments, shared, scale, softcap)
 
 

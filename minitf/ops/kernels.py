@@ -37,17 +37,8 @@ def softmax_rows(S, sink=None):
     S (..., T), sink (..., 1) or None -> A (..., T), lse (..., 1). pullback(dA, dlse or None) -> dS,
     dsink; it overwrites dA. A row without a finite score or sink gives A = 0, lse = -inf, dS = 0.
 
-    The maximum is taken off first, so nothing overflows, unless all scores are so small that
-    nothing can.
     """
-    small = S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL     # cheaper than to shift
-    if small and (sink is None or sink.real.max() <= SMALL):
-        top = 0.0
-    else:
-        top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
-        top = top if sink is None else np.maximum(top, sink.real)
-        np.copyto(top, 0, where=np.isneginf(top))
-        S -= top
+    top = take_off_maximum(S, sink)
     A = np.exp(S, out=S)
     total = np.einsum("...t->...", A)[..., None]
     A_sink = None if sink is None else np.exp(sink - top)
@@ -78,6 +69,22 @@ def softmax_rows(S, sink=None):
         return dA, None if sink is None else A_sink * dA_sink
 
     return A, top + np.log(total, where=filled, out=np.full_like(total, -np.inf)), pullback
+
+
+def take_off_maximum(S, sink):
+    """Take the largest score or sink of every row off S, in place, so that no exponential overflows.
+
+    Return it. It is 0 in a row without a finite one, and where all scores are so small that nothing
+    can overflow: to see that costs less than to subtract.
+    """
+    small = S.size and -SMALL <= S.real.min() and S.real.max() <= SMALL
+    if small and (sink is None or sink.real.max() <= SMALL):
+        return 0.0
+    top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
+    top = top if sink is None else np.maximum(top, sink.real)
+    np.copyto(top, 0, where=np.isneginf(top))
+    S -= top
+    return top
 
 
 def quiet():

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from minitf.checks import floats, real, require, shape
+from minitf.checks import floats, positive, real, require, shape
 from minitf.ops.kernels import softmax_rows, sum_to
 
 
@@ -98,11 +98,9 @@ def cap(x, softcap):
     """Bound x smoothly:  y = softcap tanh(x / softcap), near x while |x| is small next to softcap.
 
     dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 has no digits in the tails
-    x (...) -> y (...). Errors: softcap not positive and finite.
-    Source: Bello et al. 2017, section 3 (clipped logits).
+    x (...) -> y (...). Source: Bello et al. 2017, section 3 (clipped logits).
     """
-    x, positive = floats("x", x), "a positive finite number"
-    softcap = real("softcap", softcap, positive, lambda c: 0 < c < math.inf)
+    x, softcap = floats("x", x), positive("softcap", softcap)
     u = x / softcap
     y = softcap * np.tanh(u)
 
@@ -115,8 +113,8 @@ def cap(x, softcap):
 
 def mean(*factors):
     """Mean of a product of arrays over the last axis, that axis kept."""
-    sums = np.einsum(",".join(["...d"] * len(factors)) + "->...", *factors)
-    return sums[..., None] / factors[0].shape[-1]
+    axes = ",".join(["...d"] * len(factors)) + "->..."
+    return np.einsum(axes, *factors)[..., None] / factors[0].shape[-1]
 
 
 def layer_norm(x, gain, bias, *, eps=1e-5):
@@ -194,10 +192,7 @@ def identity(x):
 
 
 def relu(x):
-    """Keep the positive part:  y = max(x, 0).
-
-    dx = dy where x > 0, else 0 (the left derivative at 0)
-    """
+    """Keep the positive part:  y = max(x, 0).      dx = dy where x > 0, 0 elsewhere."""
     x = floats("x", x)
     on = ~(x.real <= 0)                 # NaN passes on
     y = np.maximum(x, 0)
@@ -236,9 +231,8 @@ def logistic(logits, y):
 
     loss = max(z, 0) - y z + log(1 + exp(-|z|))
     dz   = dloss ( (1 - y) sigmoid(z) - y sigmoid(-z) )
-    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...).
-    pullback(dloss) -> dz. Both are written so that a well-classified example keeps its digits: no
-    clipping, no epsilon.
+    z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...). Both are
+    written so that a well-classified example keeps its digits: no clipping, no epsilon.
     """
     z, y = floats("logits", logits), np.asarray(y)
     shape("y", y, z.shape)
