@@ -1,4 +1,5 @@
-"""bound: how many examples the bounds of the paper ask for, beside what the problem itself takes."""
+"""bound: how many examples the bounds of the paper ask for, beside what the problem itself
+takes."""
 import math
 
 import click
@@ -19,13 +20,15 @@ class Budgets(click.ParamType):
         for word in value.split(","):
             name, equals, number = (part.strip() for part in word.partition("="))
             if name not in NORMS or name in found or not equals:
-                self.fail(f"expected NAME=NUMBER, each name once, of {', '.join(NORMS)}, got {word!r}", param, context)
+                self.fail(f"expected NAME=NUMBER, each name once, of {', '.join(NORMS)}, got "
+                          f"{word!r}", param, context)
             try:
                 found[name] = float(number)
             except ValueError:
                 found[name] = math.nan
             if not 0 <= found[name] <= MOST:
-                self.fail(f"expected a number from 0 to {MOST:g} for {name}, got {number!r}", param, context)
+                self.fail(f"expected a number from 0 to {MOST:g} for {name}, got {number!r}",
+                          param, context)
         return found
 
 
@@ -33,24 +36,29 @@ class Budgets(click.ParamType):
 Examples:
   minitf bound --k 3 --T 16,64,256,1024,16384
   minitf bound --task parity --k 2 --norms B_q=6 --plot bounds.png""")
-@click.option("--task", type=click.Choice(TASKS), default="and", show_default=True, help="Rule of the k bits.")
+@click.option("--task", type=click.Choice(TASKS), default="and", show_default=True,
+              help="Rule of the k bits.")
 @click.option("--k", type=int, default=3, show_default=True, help="Number of bits of the rule.")
-@click.option("--T", "T", type=SIZES, default="16,64,256,1024,16384", show_default=True, help="Context lengths.")
+@click.option("--T", "T", type=SIZES, default="16,64,256,1024,16384", show_default=True,
+              help="Context lengths.")
 @click.option("--eps", type=float, default=0.1, show_default=True, help="The error allowed.")
 @click.option("--delta", type=float, default=0.05, show_default=True,
               help="The probability that a bound may fail with.")
 @click.option("--norms", type=Budgets(), default=None,
-              help=f"Other budgets, as B_q=6,B_V=1, for every T: {', '.join(NORMS)}.  [default: those of a head that "
+              help=f"Other budgets, as B_q=6,B_V=1, for every T: {', '.join(NORMS)}.  [default: "
+                   f"those of a head that "
                    "computes the rule]")
 @click.option("--plot", type=click.Path(),
-              help="Draw growth with T, and Rademacher complexity from below, to this file (needs the plot extra).")
+              help="Draw growth with T, and Rademacher complexity from below, to this file (needs "
+                   "the plot extra).")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
 def bound(task, k, T, eps, delta, norms, plot, json):
     """Compare how many examples the bounds ask for.
 
-    For a head of softmax attention with norms just large enough to compute the rule, prints how many examples each
-    bound needs to certify the error --eps with probability 1 - --delta, every constant included, beside what naming
-    the k positions takes. Arithmetic, in seconds: nothing is trained.
+    For a head of softmax attention with norms just large enough to compute the rule, prints how
+    many examples each bound needs to certify the error --eps with probability 1 - --delta, every
+    constant included, beside what naming the k positions takes. Arithmetic, in seconds: nothing is
+    trained.
     """
     figures = None if plot is None else need("minitf.lab.figures.single", "matplotlib", "plot")
     with bad_input():
@@ -58,7 +66,8 @@ def bound(task, k, T, eps, delta, norms, plot, json):
         require(max(T) <= 1 << 40, "T", "lengths of at most 2^40", max(T))
         if figures is not None:
             require(len(set(T)) > 1, "T", "at least two lengths, to plot growth", T)
-            require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms", "B_X of at least sqrt 2, the length of the "
+            require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms",
+                    "B_X of at least sqrt 2, the length of the "
                     "tokens, to plot Rademacher complexity", norms)
         rows = bound_table(k, sorted(set(T)), eps, delta, task=task, norms=norms)
         record = {"task": task, "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
@@ -71,7 +80,8 @@ def bound(task, k, T, eps, delta, norms, plot, json):
 
 # heading, width, the key of a row that it shows
 COLUMNS = (
-    ("Dudley", 9, "dudley"), ("chain", 9, "chain_l2"), ("margin", 9, "margin_l2"), ("no T", 9, "margin_length_free"),
+    ("Dudley", 9, "dudley"), ("chain", 9, "chain_l2"), ("margin", 9, "margin_l2"),
+    ("no T", 9, "margin_length_free"),
     ("d = T+3", 11, "margin_count"), ("narrow", 9, "margin_count_narrow"),
     ("Occam", 9, "occam"), ("exact", 7, "m_star"), ("Fano", 6, "fano"))
 
@@ -82,21 +92,30 @@ def report(record, *files):
     rule = {"and": "AND", "or": "OR"}.get(record["task"], record["task"])
     changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
     column = max(8, len(str(rows[-1]["T"])))
-    lines = [f"Examples after which a head that equals the label on all of them errs at most {record['eps']:g}, with "
+    lines = [f"Examples after which a head that equals the label on all of them errs at most "
+             f"{record['eps']:g}, with "
              f"probability {1 - record['delta']:g}.",
-             f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every constant is explicit.",
+             f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every "
+             f"constant is explicit.",
              "",
-             f"{'':{column + 10}}{'norms alone':-^36}  {'parameters':-^18}  {'the problem itself':-^20}",
-             f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)]
+             f"{'':{column + 10}}{'norms alone':-^36}  {'parameters':-^18}  "
+              f"{'the problem itself':-^20}",
+             f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}"
+                                                       for heading, width, _ in COLUMNS)]
     for row in rows:
-        numbers = (f"{rounded(row[key]) if width > 7 else row[key]:>{width}}" for _, width, key in COLUMNS)
+        numbers = (f"{rounded(row[key]) if width > 7 else row[key]:>{width}}"
+                   for _, width, key in COLUMNS)
         lines.append(f"{row['T']:{column}}{row['norms']['B_q']:10.4g}" + "".join(numbers))
     return "\n".join([
         *lines, "",
-        "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is ||q||_2",
-        "margin, no T   rate 1/m from a margin of 1/2 on every example; no T: (1,1) norms, T enters by d = T + 3",
-        "parameters     margin by counting them: one-hot positions, or random signs of width O(k log T)",
-        "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner does with fewer", "",
+        "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is "
+        "||q||_2",
+        "margin, no T   rate 1/m from a margin of 1/2 on every example; no T: (1,1) norms, T "
+        "enters by d = T + 3",
+        "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
+        "log T)",
+        "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
+        "does with fewer", "",
         *(f"Written    {file}" for file in files if file is not None), record["reading"]])
 
 
@@ -112,6 +131,7 @@ def reading(rows):
     last, first = rows[-1], rows[0]
     counted = rounded(last["margin_count"] / first["margin_count"])
     return text + (
-        f"Its growth informs: from T = {first['T']:,} to {last['T']:,} it takes {rounded(best[-1] / best[0])} times as "
+        f"Its growth informs: from T = {first['T']:,} to {last['T']:,} it takes "
+        f"{rounded(best[-1] / best[0])} times as "
         f"many, Occam {rounded(last['occam'] / first['occam'])} times,\n"
         f"counting the parameters of one-hot positions {counted} times.")

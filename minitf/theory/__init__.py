@@ -21,15 +21,17 @@ from minitf.theory.information import (
 )
 from minitf.theory.linear import (
                                  ds,
+                                 mau,
+                                 sid,
+                                 split,
+                                 vol,
+)
+from minitf.theory.matrices import (
                                  l21_closed,
                                  l21_counted,
                                  l21_frobenius,
                                  l21_K,
                                  l21_truncated,
-                                 mau,
-                                 sid,
-                                 split,
-                                 vol,
 )
 from minitf.theory.networks import (
                                  head_C2,

@@ -1,11 +1,11 @@
-"""A model against the bounds: what its norms certify, and how large its class is at least on given inputs.
+"""A model against the bounds: what its norms certify, and how large its class is at least on given
+inputs.
 
-    certify(result, X, y)                   the error that its norms and its margin rule out: how vacuous is that?
-    rademacher_lower(X, budgets, rng)       the empirical Rademacher complexity of a class, from below
+    certify(result, X, y)        the error that its norms and its margin rule out
 
 Every constant is explicit, in `bounds`, `classes` and `families`.
-Sources: Edelman, Goel, Kakade, Zhang 2022, section 4 (the classes); Schapire, Freund, Bartlett and Lee 1998 (norms
-over margins); Bartlett and Mendelson 2002 (Rademacher complexity).
+Sources: Edelman, Goel, Kakade, Zhang 2022, section 4 (the classes); Schapire, Freund, Bartlett and
+Lee 1998 (norms over margins); Bartlett and Mendelson 2002 (Rademacher complexity).
 """
 import math
 from typing import NamedTuple
@@ -32,12 +32,15 @@ LIMIT = 10 ** 60        # examples
 class Certificate(NamedTuple):
     """What is certified about a model. error None: no bound here covers it, and `text` says why.
 
-    error      with probability >= 1 - delta over the sample, P(wrong) is at most this; 1 says nothing
-    needed     examples from which a model of these norms and this margin is certified to err at most TARGET; of one
-               that does not fit all examples, TARGET above its margin loss. None: more than LIMIT
-    yardstick  examples that Occam's bound asks for if the rule is known and k of T positions are to be named
+    error      P(wrong) is at most this, with probability >= 1 - delta over samples; 1: nothing
+    needed     examples from which a model of these norms and this margin is certified to err at
+               most TARGET; of one that does not fit all examples, TARGET above its margin loss.
+               None: more than LIMIT
+    yardstick  examples that Occam's bound asks for if the rule is known and k of T positions are
+               to be named
     factor     needed / yardstick
-    margin     what the logits are measured by: the smallest of them; where some example is wrong, the median |logit|
+    margin     what the logits are measured by: the smallest of them; where some example is wrong,
+               the median |logit|
     """
     error: float | None
     text: str
@@ -51,23 +54,27 @@ class Certificate(NamedTuple):
 
 
 def certify(model, X, y, delta=0.05, *, k=None, logits=None):
-    """Bound the error of a model from its measured norms and margin, once it has seen the examples: a Certificate.
+    """Bound the error of a model from its measured norms and margin, once it has seen the examples:
+    a Certificate.
 
-    f = clip(1/2 + logit/(2g), 0, 1) decides as the model does, g its margin. The norms of f are rounded up to budgets
-    on a grid that costs confidence alone (`dyadic_budgets`). In the sharpest class of `families` that holds f,
+    f = clip(1/2 + logit/(2g), 0, 1) decides as the model does, g its margin. The norms of f are
+    rounded up to budgets on a grid that costs confidence alone (`dyadic_budgets`). In the sharpest
+    class of `families` that holds f,
         all examples right:   error <= `margin_bound`, f being equal to y on all of them
         otherwise:            error <= mean of clip(1 - margin/g, 0, 1) + `gap_bound`
     at half of delta each. Assumed: independent examples. No constant is suppressed.
 
-    model: a Result, or a pair (params, ModelConfig). X (m, T), y (m,) what it was trained on. k: the positions that the
-    yardstick names (default: as many as have half the largest attention). logits (m,): those of X, if they are known.
+    model: a Result, or a pair (params, ModelConfig). X (m, T), y (m,) what it was trained on. k:
+    the positions that the yardstick names (default: as many as have half the largest attention).
+    logits (m,): those of X, if they are known.
     Cost: one forward pass, and a few milliseconds. Source: theorems as in the functions named.
     """
     delta = confidence(delta, 0.125)
     if not isinstance(model, Result):
         X, y = examples(X, y)
         params, config = model
-        model = Result(params, config, attention_of(params, X, config), head_shares(params, X, config), X.mean(axis=0))
+        model = Result(params, config, attention_of(params, X, config),
+                       head_shares(params, X, config), X.mean(axis=0))
     y = bits("y", y, ndim=1)
     logits = logits_of(model.params, X, model.model) if logits is None else floats("logits", logits)
     shape("logits", logits, y.shape)
@@ -86,13 +93,15 @@ def certify(model, X, y, delta=0.05, *, k=None, logits=None):
     k = int((2 * strength >= strength.max()).sum()) if k is None else k
     yardstick = occam_m(log_supports(model.model.T, k), TARGET, delta, agnostic=not fitted)
     factor = None if needed is None else needed / yardstick
-    guessing = min(y.mean(), 1 - y.mean()) or 1.0           # the error of the commoner label: a bound above is vacuous
+    # the error of the commoner label: a bound above is vacuous
+    guessing = min(y.mean(), 1 - y.mean()) or 1.0
     text = summary(error if error < guessing else 1.0, len(y), fitted, needed, yardstick, factor)
     return Certificate(error, text, name, fitted, g, needed, yardstick, factor, delta)
 
 
 def certified(model, scale, delta, fitted, m):
-    """Return the family of a model, the bound at m, the m at which it falls to TARGET or None; or why there is none."""
+    """Return the family of a model, the bound at m, the m at which it falls to TARGET or None; or
+    why there is none."""
     try:
         family = family_of(model.params, model.model, scale)
         if isinstance(family, str):
@@ -104,9 +113,11 @@ def certified(model, scale, delta, fitted, m):
         def bound(m):
             return margin_bound(logcov, m, left) if fitted else gap_bound(rad(m), m, left)
 
-        needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=5e-3, limit=LIMIT)
+        needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=5e-3,
+                                                                      limit=LIMIT)
         return name, bound(m), needed
-    except (ArithmeticError, ValueError):           # nothing here is input: a product of norms is inf, or eps over it 0
+    # nothing here is input: a product of norms is inf, or eps over it 0
+    except (ArithmeticError, ValueError):
         return "its norms multiply to more than float64 holds"
 
 
@@ -115,7 +126,8 @@ def summary(error, m, fitted, needed, yardstick, factor):
     here = f"error at most {error:.1%}" if error < 1 else f"vacuous at m = {m}"
     least = f"{TARGET:.0%} error" + ("" if fitted else " above the margin loss")
     if needed is None:
-        return f"{here}; more than {LIMIT:.0e} examples of the same norms and margin would certify {least}"
+        more = f"more than {LIMIT:.0e} examples of the same norms and margin"
+        return f"{here}; {more} would certify {least}"
     return (f"{here}; the same norms and margin certify {least} from m = {rounded(needed)} on, "
             f"{rounded(factor)} times Occam's {yardstick}")
 
@@ -123,4 +135,6 @@ def summary(error, m, fitted, needed, yardstick, factor):
 def rounded(x):
     """Two digits of a positive number: 1.4, 13, 1,400, 2.3e7."""
     x = math.inf if x is None else float(f"{x:.2g}")
-    return f"{x:.1e}".replace("+0", "").replace("+", "") if x >= 1e6 else f"{x:,.0f}" if x >= 10 else f"{x:g}"
+    return f"{x:.1e}".replace("+0",
+                              "").replace("+",
+                                          "") if x >= 1e6 else f"{x:,.0f}" if x >= 10 else f"{x:g}"

@@ -1,11 +1,15 @@
-"""Sparse variable creation: explicit weights, inside stated norm balls, that compute a sparse Boolean function.
+"""Sparse variable creation: explicit weights, inside stated norm balls, that compute a sparse
+Boolean function.
 
-    params, model, certificate = construct(task, eps=0.05)        an ordinary model: logit = 2 f - 1, |f - rule| <= eps
-    certificate.holds(verify(params, model, task).error)          over every pattern on the support, against other bits
+    params, model, certificate = construct(task, eps=0.05)
+                    an ordinary model: logit = 2 f - 1, |f - rule| <= eps
+    certificate.holds(verify(params, model, task).error)
+                    over every pattern on the support, against other bits
 
-`codes` derives the weights, FORMS lists the choices: how much attention leaks, which readout. Source: Edelman, Goel,
-Kakade, Zhang 2022, sparse variable creation, where score norms are O(log(T k/eps)) and the others O(k), poly(k), 2^O(k)
-for monotone symmetric, symmetric, general rules; the explicit constants are derived here.
+`codes` derives the weights, FORMS lists the choices: how much attention leaks, which readout.
+Source: Edelman, Goel, Kakade, Zhang 2022, sparse variable creation, where score norms are O(log(T
+k/eps)) and the others O(k), poly(k), 2^O(k) for monotone symmetric, symmetric, general rules; the
+explicit constants are derived here.
 """
 import math
 from dataclasses import replace
@@ -18,43 +22,35 @@ from minitf.fast import attention_of
 from minitf.learn import Result, logits_of
 from minitf.model import ModelConfig
 from minitf.model import positions as position_vectors
-from minitf.projections import norm
 from minitf.tasks import BooleanTask
+from minitf.theory.costs import bounds_of, norms_of, rounding_of
 from minitf.theory.leak import code_of, least_gap, query
 from minitf.theory.readout import Readout, match, ramps
 
 FORMS = {
-    "unit": "AND alone. One unit: 0 up to the most that k-1 ones reach, from there to 1 at v = 1; lam = eps/(k + eps)",
-    "interp": "one knot a code, in the middle of its interval; lam = 2 eps/(W + 2 eps), by which the error is eps",
-    "plateau": "two knots a code, the ends of its interval, flat between: exact while lam < 1/(W+1); lam = 1/(4W)",
+    "unit": "AND alone. One unit: 0 up to the most that k-1 ones reach, from there to 1 at v = 1; "
+            "lam = eps/(k + eps)",
+    "interp": "one knot a code, in the middle of its interval; lam = 2 eps/(W + 2 eps), by which "
+              "the error is eps",
+    "plateau": "two knots a code, the ends of its interval, flat between: exact while lam < "
+               "1/(W+1); lam = 1/(4W)",
     "heads": "a head for each bit, two units for each pattern of label 1: exact; lam = 1/(4k)",
-    "paper": "rules count >= level in the bounded class of ModelConfig.paper: the ramp of plateau, clipped: exact",
-}
-ONE_HEAD = {"||W_QK||_2": "sqrt(k) * score", "||W_QK^T||_{2,1}": "k * score",
-            "||W_V||_2": "sqrt(2 * units)", "||W_V||_{2,1}": "sqrt(2) * units"}
-SUFFICES = {        # norms that suffice with one-hot positions (see bounds_of); of one head; T for the smaller T+1-k
-    "unit": {"score": "log(T / eps)", "units": "1", **ONE_HEAD, "||u||_2": "k / (1 - lam)"},
-    "interp": {"score": "log(T / (2 * eps)) + log(w)", "units": "W + 1", **ONE_HEAD,
-               "||u||_2": "2 * W * sqrt(W + 1) / (1 - lam)"},
-    "plateau": {"score": "log(4 * T) + log(w)", "units": "2 * jumps", **ONE_HEAD,
-                "||u||_2": "sqrt(units) * W / (1 - (W + 1) * lam)"},
-    "heads": {"score": "log(4 * k * T)", "units": "2 * ones", "||W_QK||_2": "score", "||W_QK^T||_{2,1}": "score",
-              "||W_V||_2": "sqrt(6 * units)", "||W_V||_{2,1}": "sqrt(6) * units", "||u||_2": "2 * sqrt(units)"},
-    "paper": {"score": "log(4 * T)", "||W_QK||_2": "sqrt(k) * score", "||W_QK^T||_{2,1}": "k * (log(T) + 4)",
-              "|w|": "16 * k", "|c|": "16 * k"},
+    "paper": "rules count >= level in the bounded class of ModelConfig.paper: the ramp of plateau, "
+             "clipped: exact",
 }
 MOST_K = 8              # bits of a rule: more would take thousands of units
 MOST_WEIGHTS = 1 << 22  # T x heads x (units + 1): a pass takes a dozen arrays of as many numbers
 MOST_BITS = 1 << 24     # T x 2^k that `verify` runs for every choice of the other bits
 
 
-class Certificate(NamedTuple):
+class Construction(NamedTuple):
     """What a construction promises, and the norms it takes.
 
-    promised: the largest |f - rule| over all 2^T inputs, f = clip((1 + logit)/2, 0, 1); rounding: what float64 may add
-    (`rounding_of`). beta, leak: temperature, attention outside the support (of the worst head);
-    gap: the score gap that this leak needs in any head (`least_gap`). weights: the w_i of the code.
-    norms: {name: (value, bound, formula)}, the largest over heads; u = w/2 is the readout of f, units its length.
+    promised: the largest |f - rule| over all 2^T inputs, f = clip((1 + logit)/2, 0, 1); rounding:
+    what float64 may add (`rounding_of`). beta, leak: temperature, attention outside the support (of
+    the worst head); gap: the score gap that this leak needs in any head (`least_gap`). weights: the
+    w_i of the code. norms: {name: (value, bound, formula)}, the largest over heads; u = w/2 is the
+    readout of f, units its length.
     """
     form: str
     eps: float
@@ -73,20 +69,23 @@ class Certificate(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """error: the largest |f - rule| over all patterns on the support, each with `rests` choices of the other bits."""
+    """error: the largest |f - rule| over all patterns on the support, each with `rests` choices of
+    the other bits."""
     error: float
     patterns: int
     rests: int
 
 
 def construct(task, eps=0.05, *, form=None, positions="onehot", d_P=None, position_seed=0):
-    """Return params, model, certificate: weights with |f - rule| <= eps for all 2^T inputs, logit = 2 f - 1.
+    """Return params, model, certificate: weights with |f - rule| <= eps for all 2^T inputs, logit =
+    2 f - 1.
 
-    form: of FORMS; unless given, unit for AND, plateau for rules "count >= level", otherwise interp. positions "sign":
-    P of d_P columns +-1/sqrt(d_P), drawn from position_seed; max(16 k log(4T/f), 8 k^2 log(2 k^2/f)) columns serve a
-    support with probability 1 - f, a sixth of them usually. The balls of the model are the norms that suffice: they
-    hold the weights, and fit can start there. Errors: k above MOST_K; eps outside [1e-9, 0.5); a form that cannot hold
-    the rule; too many units for T; a d_P too small for the support.
+    form: of FORMS; unless given, unit for AND, plateau for rules "count >= level", otherwise
+    interp. positions "sign": P of d_P columns +-1/sqrt(d_P), drawn from position_seed; max(16 k
+    log(4T/f), 8 k^2 log(2 k^2/f)) columns serve a support with probability 1 - f, a sixth of them
+    usually. The balls of the model are the norms that suffice: they hold the weights, and fit can
+    start there. Errors: k above MOST_K; eps outside [1e-9, 0.5); a form that cannot hold the rule;
+    too many units for T; a d_P too small for the support.
     """
     require(isinstance(task, BooleanTask), "task", "a BooleanTask", task, TypeError)
     eps = real("eps", eps, "a number from 1e-9 to below 0.5", lambda eps: 1e-9 <= eps < 0.5)
@@ -95,31 +94,38 @@ def construct(task, eps=0.05, *, form=None, positions="onehot", d_P=None, positi
     level = w.max() == 1 and np.array_equal(g, np.sort(g))
     usual = "unit" if task.kind == "and" else "plateau" if level else "interp"
     form = usual if form is None else choice("form", form, FORMS)
-    require(form != "unit" or (level and sum(g) == 1), "form", "another than unit, which is for AND", form)
-    require(form != "paper" or level, "form", "another than paper, which is for rules count >= level", form)
+    require(form != "unit" or (level and sum(g) == 1), "form",
+            "another than unit, which is for AND", form)
+    require(form != "paper" or level, "form",
+            "another than paper, which is for rules count >= level", form)
     choice("positions", positions, ("onehot", "sign"))
     onehot = positions == "onehot"
     require(onehot or form != "paper", "positions", "onehot with form paper", positions)
     require(not onehot or d_P is None, "d_P", "none with positions onehot", d_P)
     width = task.T if onehot else integer("d_P", d_P, 2)
     model = ModelConfig.paper(task.T, task.k) if form == "paper" else ModelConfig(
-        task.T, d=width + 3, d_v=1, activation="relu", positions=positions, position_seed=position_seed)
+        task.T, d=width + 3, d_v=1, activation="relu", positions=positions,
+        position_seed=position_seed)
     return represent(np.array(task.support), np.array(task.table), eps, form, model)
 
 
 def represent(S, table, eps, form, model):
-    """construct for a table of 2^k labels, which may ignore some of its bits, and a model that says which positions."""
+    """construct for a table of 2^k labels, which may ignore some of its bits, and a model that says
+    which positions."""
     T, k, (w, g) = model.T, len(S), code_of(table)
     W, supports = w.sum(), [S]
     if form == "heads":
         w, supports = np.ones(1), S[:, None]
-    lam = {"unit": eps / (k + eps), "interp": 2 * eps / (W + 2 * eps), "heads": 1 / (4 * k)}.get(form, 1 / (4 * W))
+    lam = {"unit": eps / (k + eps), "interp": 2 * eps / (W + 2 * eps),
+           "heads": 1 / (4 * k)}.get(form, 1 / (4 * W))
     P = None if model.positions == "onehot" else position_vectors(model, np.float64)
     q, betas, leaks = zip(*(query(T, part, w, lam, P) for part in supports))
     q, beta, lam = np.array(q), max(betas), max(leaks)
-    readout = match(table, lam) if form == "heads" else ramps("plateau" if form == "paper" else form, g, lam)
+    readout = match(table, lam) if form == "heads" else ramps("plateau"
+                                                              if form == "paper" else form, g, lam)
     params = bounded(q, readout) if form == "paper" else scalar(q, readout, model)
-    bounds = bounds_of(form, P is None, T=T, k=k, eps=eps, lam=lam, W=W, w=w.max(), ones=np.count_nonzero(table),
+    bounds = bounds_of(form, P is None, T=T, k=k, eps=eps, lam=lam, W=W, w=w.max(),
+                       ones=np.count_nonzero(table),
                        jumps=np.count_nonzero(np.diff(g)))
     norms = norms_of(params, bounds, score=beta + math.log(w.max()), units=len(readout.u))
     if form != "paper":
@@ -127,38 +133,13 @@ def represent(S, table, eps, form, model):
                         C_21=norms["||W_V||_{2,1}"][1], B_w=2 * norms["||u||_2"][1])
     promised, gap = eps if form in ("unit", "interp") else 0.0, least_gap(lam, T, len(supports[0]))
     rounding = rounding_of(readout, q, P, supports, [beta + np.log(w) for beta in betas])
-    return params, model, Certificate(form, eps, promised, rounding, beta, lam, gap, w, norms, readout)
-
-
-def rounding_of(readout, q, P, supports, wanted):
-    """Bound what rounding adds to |f - rule|:  e (2T + n + H + 4s + D + 32) sum_j |u_j| (H + |theta_j|),  e = 2^-53.
-
-    For n units and H heads in float64, in whatever order sums are taken; first order in e, and 32 has room for the
-    rest. Unit j has values of size at most 1 + |theta_j|/H in every head. Errors, in units of e times all of these:
-
-        2T + H + 6      sum_t w_t v_t has T + 1 terms: T additions, as in sum_t w_t, one product, one quotient; then
-                        heads are added; theta/H and a - theta are rounded
-        4s + 6          a score off by x moves attention by x in l1 (`softmax_l1_bound`). Scores, of range s, are off by
-                        s in each of log w, beta + log w, score - largest; s more for lam; 4 for exp, 2 for lam
-        D               positions other than one-hot: P q has d_P terms, d_P ||q||_2; and the scores of the support are
-                        off from those wanted by what is measured here
-        n + 10          n products and their sum, c; u from stored knots, 3; knots and 1 + logit, 2 each
-
-    A bound for the worst order and signs: what is measured is usually a hundredth of it.
-    """
-    H, T, unit = len(q), q.shape[1], 2.0 ** -53
-    scores, D = q, 0.0
-    if P is not None:
-        scores, T = q @ P.T, len(P)
-        off = max(np.abs(scores[h, part] - wanted[h]).max() for h, part in enumerate(supports))
-        D = P.shape[1] * np.linalg.norm(q, axis=1).max() + off / unit
-    s = max(scores.max(), 0) - min(scores.min(), 0)
-    size = np.abs(readout.u) @ (H + np.abs(readout.theta))
-    return float(unit * (2 * T + len(readout.u) + H + 4 * s + D + 32) * size)
+    return params, model, Construction(form, eps, promised, rounding, beta, lam, gap, w, norms,
+                                      readout)
 
 
 def scalar(q, readout, model):
-    """The weights of a readout by ReLU units: W_V has columns a E_1 - theta o, and c = 2 heights[0] - 1."""
+    """The weights of a readout by ReLU units: W_V has columns a E_1 - theta o, and c = 2 heights[0]
+    - 1."""
     a, theta, H, n = readout.a, readout.theta / len(q), len(q), len(readout.u)
     most = MOST_WEIGHTS // (H * (n + 1))
     require(model.T <= most, "T", f"at most {most} with units = {n}, heads = {H}", model.T)
@@ -169,43 +150,19 @@ def scalar(q, readout, model):
 
 
 def bounded(q, readout):
-    """The weights of a ramp in the bounded class, where v itself is read: logit = 2 u (v - theta) - 1."""
+    """The weights of a ramp in the bounded class, where v itself is read: logit = 2 u (v - theta) -
+    1."""
     u, theta = readout.u[0], readout.theta[0]
     return {"q": q, "w": np.array([2 * u]), "c": np.array(-2 * u * theta - 1)}
 
 
-def bounds_of(form, orthonormal, **names):
-    """The formulas of SUFFICES in numbers: {name: (bound, formula)}; those of q are for orthonormal positions.
-
-    A formula may use those above it and names: w the largest w_i, W their sum, jumps how often the label changes from
-    code to code, ones how many patterns have label 1. Columns: |E_1 - theta o| <= sqrt 2 for 0 <= theta <= 1,
-    |-E_1 - theta o| <= sqrt 6. Scores: `codes.beta_for_leak` at the lam of the form. u: a change of slope is at most
-    2 W/(1-lam) for interp, W/(1-(W+1) lam) for plateau, where intervals are (1-lam)/W - lam apart.
-    """
-    found = {}
-    for name, formula in SUFFICES[form].items():
-        names[name] = eval(formula, dict(vars(math)), names)                # what is shown is what is computed
-        unknown = not orthonormal and name in ("score", "||W_QK||_2", "||W_QK^T||_{2,1}")
-        found[name] = (math.inf, "none for these positions") if unknown else (names[name], formula)
-    return found
-
-
-def norms_of(params, bounds, **values):
-    """Measure the weights beside their bounds, the largest of several heads: {name: (value, bound, formula)}."""
-    q, w = params["q"][:, None], params["w"]
-    values |= {"||W_QK||_2": norm(q, "l2"), "||W_QK^T||_{2,1}": norm(q, "l1"), "||u||_2": norm(w / 2, "l2"),
-               "|w|": norm(w, "linf"), "|c|": np.abs(params["c"])}
-    if "W_V" in params:
-        rows = params["W_V"][:, -3:]            # the others are 0
-        values |= {"||W_V||_2": norm(rows, "spectral"), "||W_V||_{2,1}": norm(rows, "l21")}
-    return {name: (float(np.max(values[name])), float(bound), formula) for name, (bound, formula) in bounds.items()}
-
-
 def verify(params, model, task, rng=None, *, rests=4, rounds=2):
-    """Run a model on all 2^k patterns on the support of a task:  a Verification of f = clip((1 + logit)/2, 0, 1).
+    """Run a model on all 2^k patterns on the support of a task:  a Verification of f = clip((1 +
+    logit)/2, 0, 1).
 
-    The other bits are all 0, all 1, `rests` random draws, and those of a search: from the worst found, `rounds` times,
-    8 times flip a random set of bits and keep what is worst. For one head all 0 and all 1 are the worst (`codes`).
+    The other bits are all 0, all 1, `rests` random draws, and those of a search: from the worst
+    found, `rounds` times, 8 times flip a random set of bits and keep what is worst. For one head
+    all 0 and all 1 are the worst (`codes`).
     """
     require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
     require(isinstance(task, BooleanTask), "task", "a BooleanTask", task, TypeError)
@@ -229,7 +186,8 @@ def verify(params, model, task, rng=None, *, rests=4, rounds=2):
 
 
 def largest_errors(params, model, S, table, others):
-    """The largest |f - label| over all 2^k patterns on S, for every row of other bits (n, T) -> (n,)."""
+    """The largest |f - label| over all 2^k patterns on S, for every row of other bits (n, T) ->
+    (n,)."""
     k, size = len(S), len(others) * len(table)
     errors, step = np.empty(size), max(1, (1 << 23) // model.T)
     for start in range(0, size, step):

@@ -1,14 +1,15 @@
 """From covering numbers to generalisation error and sample sizes. Numbers in, number out.
 
-    sample_complexity(lambda m: margin_bound(logcov, m, delta=0.05), eps=0.1)       smallest m that certifies error 0.1
+    sample_complexity(lambda m: margin_bound(logcov, m, delta=0.05), eps=0.1)
+                    the smallest m that certifies an error of 0.1
 
-Setting: m independent examples, a loss in [0, b] that is Lip-Lipschitz in f(x). `logcov(eps, m)` is any bound in nats
-on the log covering number that holds for every set of m inputs (`classes`). For bits: f clipped to [0, 1],
-loss min(1, 2|f - y|), so Lip = 2, b = 1, the loss is at least the error of rounding f, and about the constant 1/2 the
-class has radius D = 1/2.
+Setting: m independent examples, a loss in [0, b] that is Lip-Lipschitz in f(x). `logcov(eps, m)` is
+any bound in nats on the log covering number that holds for every set of m inputs (`classes`). For
+bits: f clipped to [0, 1], loss min(1, 2|f - y|), so Lip = 2, b = 1, the loss is at least the error
+of rounding f, and about the constant 1/2 the class has radius D = 1/2.
 
-The norm bounds of a single head exceed 1 until m is 10^8 or more. What they say is how m grows with T; how many
-examples the problem itself takes is in `yardsticks`.
+The norm bounds of a single head exceed 1 until m is 10^8 or more. What they say is how m grows with
+T; how many examples the problem itself takes is in `yardsticks`.
 Sources: Bartlett and Mendelson 2002 (Rademacher complexity); Dudley 1967 (chaining).
 """
 import math
@@ -19,30 +20,33 @@ from minitf.theory.linear import nonnegative, positive
 
 def confidence(delta, high=1.0):
     """Return delta as float; it must be a probability above 0, below 1 or at most high."""
-    return real("delta", delta, f"a probability above 0 and {'below 1' if high == 1 else f'at most {high}'}",
+    return real("delta", delta,
+                f"a probability above 0 and {'below 1' if high == 1 else f'at most {high}'}",
                 lambda x: 0 < x < 1 and x <= high)
 
 
 def rad_dudley_closed(C2, c0, m, D):
     """Rad <= min{D, 4a + 12 C/sqrt(m) log(D/a) + 12 D sqrt(c0/m)},  a = min(D, 3C/sqrt(m)).
 
-    For log N(eps) <= C^2/eps^2 + c0, C^2 = C2: Dudley's integral 4a + 12/sqrt(m) int_a^D sqrt(log N(e)) de, in which
-    sqrt(x + y) <= sqrt(x) + sqrt(y). D bounds the root mean square of every f on the sample, after
-    subtracting one fixed function. C2 and c0 belong to m inputs.
+    For log N(eps) <= C^2/eps^2 + c0, C^2 = C2: Dudley's integral 4a + 12/sqrt(m) int_a^D sqrt(log
+    N(e)) de, in which sqrt(x + y) <= sqrt(x) + sqrt(y). D bounds the root mean square of every f on
+    the sample, after subtracting one fixed function. C2 and c0 belong to m inputs.
     """
     C, c0, D = math.sqrt(nonnegative("C2", C2)), nonnegative("c0", c0), positive("D", D)
     root = math.sqrt(integer("m", m, 1))
     a = min(D, 3 * C / root)
-    return min(D, 4 * a + (12 * C / root * math.log(D / a) if a else 0.0) + 12 * D * math.sqrt(c0) / root)
+    return min(D, 4 * a + (12 * C / root * math.log(D / a)
+                           if a else 0.0) + 12 * D * math.sqrt(c0) / root)
 
 
 def rad_chain(logcov, m, D):
     """Rad <= min over b_j = D r^j, j <= N  of  b_N + sum_j (b_j + b_(j-1)) sqrt(2 log N(b_j)/m).
 
-    Why: link every element of the cover at b_j to the nearest one at b_(j-1), at most b_j + b_(j-1) away; Massart's
-    lemma bounds the maximum over |V_j| such links. Every decreasing b_j is valid: r in 0.2, 0.28, 0.4, 0.5 and N <= 60
-    are tried, N = 0 gives D. For log N = (C/eps)^2 a factor e of scale costs about 5.1 C/sqrt(m), and 12
-    in Dudley's integral. D as in `rad_dudley_closed`. Cost: a few dozen calls of logcov(eps, m).
+    Why: link every element of the cover at b_j to the nearest one at b_(j-1), at most b_j + b_(j-1)
+    away; Massart's lemma bounds the maximum over |V_j| such links. Every decreasing b_j is valid: r
+    in 0.2, 0.28, 0.4, 0.5 and N <= 60 are tried, N = 0 gives D. For log N = (C/eps)^2 a factor e of
+    scale costs about 5.1 C/sqrt(m), and 12 in Dudley's integral. D as in `rad_dudley_closed`. Cost:
+    a few dozen calls of logcov(eps, m).
     """
     m, best = integer("m", m, 1), positive("D", D)
     for r in (0.2, 0.28, 0.4, 0.5):
@@ -57,41 +61,51 @@ def rad_chain(logcov, m, D):
 
 
 def gap_bound(Rad, m, delta, Lip=2.0, b=1.0):
-    """R(f) - R^(f) <= 2 Lip Rad + 3b sqrt(log(2/delta)/(2m))  for all f at once, with probability >= 1 - delta.
+    """R(f) - R^(f) <= 2 Lip Rad + 3b sqrt(log(2/delta)/(2m))  for all f at once, with probability
+    >= 1 - delta.
 
-    Rad is the empirical Rademacher complexity of the class (no absolute value). Symmetrisation, contraction by Lip,
-    and McDiarmid's inequality twice, at delta/2 each: b/m per example for the gap, the same for Rad, doubled.
+    Rad is the empirical Rademacher complexity of the class (no absolute value). Symmetrisation,
+    contraction by Lip, and McDiarmid's inequality twice, at delta/2 each: b/m per example for the
+    gap, the same for Rad, doubled.
     """
-    tail = 3 * nonnegative("b", b) * math.sqrt(math.log(2 / confidence(delta)) / (2 * integer("m", m, 1)))
+    tail = 3 * nonnegative("b",
+                           b) * math.sqrt(math.log(2 / confidence(delta)) / (2 * integer("m", m,
+                                                                                         1)))
     return 2 * nonnegative("Lip", Lip) * nonnegative("Rad", Rad) + tail
 
 
 def margin_bound(logcov, m, delta, gam=0.5):
-    """P(error of f) <= (2/m)(log2 N(gam/2, 2m) + log2(2/delta))  for all f of margin at least gam on all m examples.
+    """P(error of f) <= (2/m)(log2 N(gam/2, 2m) + log2(2/delta))  for all f of margin at least gam
+    on all m examples.
 
-    The margin is (2y-1)(f(x) - 1/2). With probability >= 1 - delta, delta <= 1/8. One scale and rate 1/m, for samples
-    that are fitted without error; f = y has gam = 1/2. Why: replace f by a cover of the sample and an independent
-    copy; m e/2 errors on the copy and none here survive random swaps of the pairs with probability 2^(-m e/2). The
-    radius must stay below gam/2, where a tie would count as right:
-    it is 1e-9 of itself below, which matters only if logcov jumps there.
+    The margin is (2y-1)(f(x) - 1/2). With probability >= 1 - delta, delta <= 1/8. One scale and
+    rate 1/m, for samples that are fitted without error; f = y has gam = 1/2. Why: replace f by a
+    cover of the sample and an independent copy; m e/2 errors on the copy and none here survive
+    random swaps of the pairs with probability 2^(-m e/2). The radius must stay below gam/2, where a
+    tie would count as right: it is 1e-9 of itself below, which matters only if logcov jumps there.
     """
-    m, gam = integer("m", m, 1), real("gam", gam, "a margin above 0 and at most 0.5", lambda x: 0 < x <= 0.5)
-    return 2 / m * (logcov(gam / 2 * (1 - 1e-9), 2 * m) + math.log(2 / confidence(delta, 0.125))) / math.log(2)
+    m, gam = integer("m", m, 1), real("gam", gam, "a margin above 0 and at most 0.5",
+                                      lambda x: 0 < x <= 0.5)
+    return 2 / m * (logcov(gam / 2 * (1 - 1e-9),
+                           2 * m) + math.log(2 / confidence(delta, 0.125))) / math.log(2)
 
 
 def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
-    """Return the m at which bound(m) falls to eps: bound(m) <= eps < bound(m - 1), or m = 1 if bound(1) <= eps.
+    """Return the m at which bound(m) falls to eps: bound(m) <= eps < bound(m - 1), or m = 1 if
+    bound(1) <= eps.
 
-    The bounds here may rise before they fall, log m being in them, but only far above 1; from there on they decrease,
-    so the crossing is the smallest m. Bisected in log m, then exactly; rtol > 0 stops once the bracket (low, m] is
-    that narrow, relative to low. Errors: a bound still above eps at m = limit.
+    The bounds here may rise before they fall, log m being in them, but only far above 1; from there
+    on they decrease, so the crossing is the smallest m. Bisected in log m, then exactly; rtol > 0
+    stops once the bracket (low, m] is that narrow, relative to low. Errors: a bound still above eps
+    at m = limit.
     """
     positive("eps", eps)
     nonnegative("rtol", rtol)
     low, high = 1, integer("limit", limit, 1)
     if bound(low) <= eps:
         return low
-    require(bound(high) <= eps, "eps", f"an error that the bound reaches within {limit:.0e} examples", eps)
+    require(bound(high) <= eps, "eps",
+            f"an error that the bound reaches within {limit:.0e} examples", eps)
     while high - low > max(1, rtol * low):
         middle = (low + high) // 2 if high < 4 * low else math.isqrt(low * high)
         low, high = (low, middle) if bound(middle) <= eps else (middle, high)
@@ -99,12 +113,14 @@ def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
 
 
 def dyadic_budgets(norms, delta, steps=8):
-    """Round norms that were measured on the sample up to budgets 2^(k/steps), k integer; return budgets, confidence.
+    """Round norms that were measured on the sample up to budgets 2^(k/steps), k integer; return
+    budgets, confidence.
 
-    A bound for budgets fixed beforehand that is used with the confidence  delta prod_i 1/(2.5 (|k_i| + 1)^2)  returned
-    here holds, with probability >= 1 - delta, for all points of the grid at once, so also for those that were measured:
-    the sum of 1/(2.5 (|k| + 1)^2) over the integers is 0.916. A budget exceeds its norm by a factor below 2^(1/steps);
-    norms below 2^-20 take that. Explicit constants; only log(1/delta) pays.
+    A bound for budgets fixed beforehand that is used with the confidence  delta prod_i 1/(2.5
+    (|k_i| + 1)^2)  returned here holds, with probability >= 1 - delta, for all points of the grid
+    at once, so also for those that were measured: the sum of 1/(2.5 (|k| + 1)^2) over the integers
+    is 0.916. A budget exceeds its norm by a factor below 2^(1/steps); norms below 2^-20 take that.
+    Explicit constants; only log(1/delta) pays.
     """
     delta, steps = confidence(delta), integer("steps", steps, 1)
     budgets = []

@@ -1,15 +1,18 @@
-"""What to hold a norm bound against: other bounds on the same class, parameter counting, and the problem itself.
+"""What to hold a norm bound against: other bounds on the same class, parameter counting, and the
+problem itself.
 
     rho = rho_overlap([0, 0, 0, 1], p=0.5 ** (1 / 3))       AND of 3 bits, labels balanced
-    m_star(64, rho, delta=0.05)                             36 examples determine the 3 of 64 positions
+    m_star(64, rho, delta=0.05)                     36 examples determine the 3 of 64 positions
 
-- `zhang`, `*_scaling`, `length_free_logcov`, `param_count_logcov`: the same classes, other bounds. A scaling is the
+- `zhang`, `*_scaling`, `length_free_logcov`, `param_count_logcov`: the same classes, other bounds.
+A scaling is the
   form the paper prints; its constants are suppressed, so it shows a shape and bounds nothing.
 - `log_precision`, `vc_scaling`: parameters counted in bits, and as a VC dimension.
-- `occam_m`, `fano_m`, `m_star`: what k-sparse rules need, whatever learns them; exact integers, log supports in nats.
+- `occam_m`, `fano_m`, `m_star`: what k-sparse rules need, whatever learns them; exact integers, log
+supports in nats.
 - `screening_correlation`: what a method that looks at one bit at a time has to go by.
-Sources: Edelman, Goel, Kakade, Zhang 2022; Zhang 2002; Trauger and Tewari 2024; Fano's inequality, Cover and
-Thomas, section 2.10.
+Sources: Edelman, Goel, Kakade, Zhang 2022; Zhang 2002; Trauger and Tewari 2024; Fano's inequality,
+Cover and Thomas, section 2.10.
 """
 import math
 from itertools import combinations
@@ -28,42 +31,49 @@ def log_supports(T, k):
 
 
 def occam_m(log_H, eps, delta, *, agnostic=False):
-    """m >= (log|H| + log(1/delta))/eps  examples suffice for every consistent hypothesis of H to err at most eps.
+    """m >= (log|H| + log(1/delta))/eps  examples suffice for every consistent hypothesis of H to
+    err at most eps.
 
-    With probability >= 1 - delta. Why: one that errs more survives with probability (1 - eps)^m <= exp(-eps m).
-    agnostic=True:  m >= (log|H| + log(2/delta))/(2 eps^2), then every empirical error is within eps of the true one
-    (Hoeffding).
+    With probability >= 1 - delta. Why: one that errs more survives with probability (1 - eps)^m <=
+    exp(-eps m). agnostic=True:  m >= (log|H| + log(2/delta))/(2 eps^2), then every empirical error
+    is within eps of the true one (Hoeffding).
     """
     log_H, eps, delta = nonnegative("log_H", log_H), positive("eps", eps), confidence(delta)
-    return math.ceil((log_H + math.log(2 / delta)) / (2 * eps ** 2) if agnostic else (log_H - math.log(delta)) / eps)
+    return math.ceil((log_H + math.log(2 / delta)) / (2 * eps ** 2)
+                     if agnostic else (log_H - math.log(delta)) / eps)
 
 
 def fano_m(log_H, delta, pi=0.5):
-    """m >= ((1 - delta) log|H| - log 2)/h(pi)  examples are necessary to name one of |H| equally likely rules.
+    """m >= ((1 - delta) log|H| - log 2)/h(pi)  examples are necessary to name one of |H| equally
+    likely rules.
 
-    For any method that is wrong with probability at most delta. h is the entropy of one label, P(y = 1) = pi: an
-    example carries no more information. Rules equally balanced, inputs independent of them.
+    For any method that is wrong with probability at most delta. h is the entropy of one label, P(y
+    = 1) = pi: an example carries no more information. Rules equally balanced, inputs independent of
+    them.
     """
     pi = real("pi", pi, "a probability above 0 and below 1", lambda x: 0 < x < 1)
     entropy = -pi * math.log(pi) - (1 - pi) * math.log1p(-pi)
-    return max(0, math.ceil(((1 - confidence(delta)) * nonnegative("log_H", log_H) - math.log(2)) / entropy))
+    return max(0, math.ceil(((1 - confidence(delta)) * nonnegative("log_H",
+                                                                   log_H) - math.log(2)) / entropy))
 
 
 def rho_overlap(g, p, *, junta=False):
     """Return (rho_0, ..., rho_(k-1)),  rho_j = P(g on S differs from g on S').
 
-    S and S' are k-subsets that share j positions; bits are Bernoulli(p). g: the labels of 0, 1, ..., k ones, a
-    symmetric rule; with junta=True a truth table of 2^k labels, least significant bit first over the ascending support,
-    k <= 12. Given the shared bits the two labels are independent, equal to 1 with probabilities h and h', so
-    rho_j = E h (1 - h') + (1 - h) h', which is what all 2^(2k-j) cases add up to. For AND: 2 (p^k - p^(2k-j)).
-    A junta may read shared bits as different variables of S and of S': rho_j is then the smallest over all such pairs,
-    and `union_U` an upper bound.
+    S and S' are k-subsets that share j positions; bits are Bernoulli(p). g: the labels of 0, 1,
+    ..., k ones, a symmetric rule; with junta=True a truth table of 2^k labels, least significant
+    bit first over the ascending support, k <= 12. Given the shared bits the two labels are
+    independent, equal to 1 with probabilities h and h', so rho_j = E h (1 - h') + (1 - h) h', which
+    is what all 2^(2k-j) cases add up to. For AND: 2 (p^k - p^(2k-j)). A junta may read shared bits
+    as different variables of S and of S': rho_j is then the smallest over all such pairs, and
+    `union_U` an upper bound.
     """
     g = bits("g", g, ndim=1)
     p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
     if junta:
         k = len(g).bit_length() - 1
-        require(1 <= k <= 12 and len(g) == 1 << k, "g", "a truth table of 2^k labels, k from 1 to 12", g)
+        require(1 <= k <= 12 and len(g) == 1 << k, "g",
+                "a truth table of 2^k labels, k from 1 to 12", g)
     else:
         k = len(g) - 1
         require(k >= 1, "g", "the k + 1 labels of 0 to k ones, k >= 1", g)
@@ -76,7 +86,8 @@ def binomial(n, p):
 
 
 def differ(h, other, P):
-    """P(two labels differ), given the shared bits 1 with probability h and `other`; P the probabilities of those."""
+    """P(two labels differ), given the shared bits 1 with probability h and `other`; P the
+    probabilities of those."""
     return (h * P) @ (1 - other).T + ((1 - h) * P) @ other.T
 
 
@@ -88,8 +99,10 @@ def symmetric_rho(g, j, k, p):
 
 
 def junta_rho(table, j, k, p):
-    """The smallest rho over the variables that S and S' may have in common: j of each, matched in ascending order."""
-    cube, weights = table.reshape((2,) * k), np.array([1 - p, p])   # axis i of the cube is variable k - 1 - i
+    """The smallest rho over the variables that S and S' may have in common: j of each, matched in
+    ascending order."""
+    # axis i of the cube is variable k - 1 - i
+    cube, weights = table.reshape((2,) * k), np.array([1 - p, p])
     h = []
     for shared in combinations(range(k), j):
         rest = cube
@@ -101,10 +114,12 @@ def junta_rho(table, j, k, p):
 
 
 def noise_factor(rho, nu):
-    """Return  1 - rho (1 - 2 sqrt(nu (1 - nu))),  the factor by which one noisy example thins out a wrong rule.
+    """Return  1 - rho (1 - 2 sqrt(nu (1 - nu))),  the factor by which one noisy example thins out a
+    wrong rule.
 
-    The rule differs from the truth with probability rho, labels are flipped with probability nu: P(it fits m noisy
-    examples at least as well as the truth) <= noise_factor^m (Chernoff). Without noise: 1 - rho.
+    The rule differs from the truth with probability rho, labels are flipped with probability nu:
+    P(it fits m noisy examples at least as well as the truth) <= noise_factor^m (Chernoff). Without
+    noise: 1 - rho.
     """
     rho = real("rho", rho, "a probability", lambda x: 0 <= x <= 1)
     nu = real("nu", nu, "a flip rate from 0 to below 0.5", lambda x: 0 <= x < 0.5)
@@ -112,10 +127,11 @@ def noise_factor(rho, nu):
 
 
 def union_U(m, T, rho, nu=0.0):
-    """P(some other k-subset explains m examples as well) <= U(m) = sum_j C(k, j) C(T-k, k-j) noise_factor(rho_j, nu)^m.
+    """P(some other k-subset explains m examples as well) <= U(m) = sum_j C(k, j) C(T-k, k-j)
+    noise_factor(rho_j, nu)^m.
 
-    rho from `rho_overlap`, k its length. U(m) is the number of competitors at m = 0; math.inf if it exceeds the
-    largest float.
+    rho from `rho_overlap`, k its length. U(m) is the number of competitors at m = 0; math.inf if it
+    exceeds the largest float.
     """
     m, k = integer("m", m, 0), len(rho)
     integer("T", T, k)
@@ -123,7 +139,8 @@ def union_U(m, T, rho, nu=0.0):
     for j, r in enumerate(rho):
         factor = noise_factor(r, nu)
         if T - k >= k - j and (factor > 0 or m == 0):
-            log_term = log_binomial(k, j) + log_binomial(T - k, k - j) + (m * math.log(factor) if m else 0.0)
+            log_term = log_binomial(k, j) + log_binomial(T - k, k - j) + (m * math.log(factor)
+                                                                          if m else 0.0)
             total += math.exp(log_term) if log_term < 700 else math.inf
     return total
 
@@ -131,9 +148,12 @@ def union_U(m, T, rho, nu=0.0):
 def m_star(T, rho, delta, nu=0.0):
     """Return the smallest m with U(m) <= delta (`union_U`).
 
-    So many examples determine the support, with probability >= 1 - delta. Exact integers; 0 if there is no competitor.
+    So many examples determine the support, with probability >= 1 - delta. Exact integers; 0 if
+    there is no competitor.
     Errors: a rule of which some competitor never differs (rho_j = 0).
     """
     confidence(delta)
-    require(all(r > 0 for r in rho), "rho", "probabilities above 0: each competitor differs somewhere", rho)
-    return 0 if union_U(0, T, rho, nu) <= delta else sample_complexity(lambda m: union_U(m, T, rho, nu), delta)
+    require(all(r > 0 for r in rho), "rho",
+            "probabilities above 0: each competitor differs somewhere", rho)
+    return 0 if union_U(0, T, rho,
+                        nu) <= delta else sample_complexity(lambda m: union_U(m, T, rho, nu), delta)

@@ -2,27 +2,28 @@
 
     sid(a=2, B=1.5, eps=0.1, n=1000)        1409.8 nats, against 27364 by ds(2, 1.5, 0.1, 1000)
 
-log N(F, eps, n) is the logarithm of the fewest tables of n values such that every f in F agrees with one of them to
-within eps, in Euclidean norm, at all of n given points. The tables need not come from F. Each function below returns
-an upper bound that holds for EVERY set of n points of norm at most B, with every constant written out; it is 0 as soon
-as eps reaches the radius of the class, where one table of zeros is enough. Logarithms are natural.
+log N(F, eps, n) is the logarithm of the fewest tables of n values such that every f in F agrees
+with one of them to within eps, in Euclidean norm, at all of n given points. The tables need not
+come from F. Each function below returns an upper bound that holds for EVERY set of n points of norm
+at most B, with every constant written out; it is 0 as soon as eps reaches the radius of the class,
+where one table of zeros is enough. Logarithms are natural.
 
     ds, sid     x -> <v, x>     ||v||_2 <= a            log n; sid is the sharper one
     vol         x -> <v, x>     ||v||_2 <= a            the number of parameters instead of n
-    mau         x -> W x        ||W||_{1,1} <= M        the logarithm of the number of parameters instead of n
-    mau_max     x -> <v, x>     ||v||_1 <= M            log n and log d, for entries |x_j| <= B of any number
+    mau         x -> W x        ||W||_{1,1} <= M        log of the number of parameters, no n
+    mau_max     x -> <v, x>     ||v||_1 <= M            log n and log d, for entries |x_j| <= B
     l21_*       x -> W x        ||W^T||_{2,1} <= B      log n; l21 is the smallest of them
 
-`Linear` describes a class by its norms and `linear_logcov` takes the smallest bound that applies to it.
-Sources: Edelman, Goel, Kakade, Zhang 2022 (the role of each class); Maurey, in Pisier 1981; Ledoux and
-Talagrand 1991, section 3.3 (dual Sudakov); Sidak 1967.
+The l21_* are in `matrices`, where `Linear` describes a class by its norms and `linear_logcov` takes
+the smallest bound that applies to it.
+Sources: Edelman, Goel, Kakade, Zhang 2022 (the role of each class); Maurey, in Pisier 1981; Ledoux
+and Talagrand 1991, section 3.3 (dual Sudakov); Sidak 1967.
 """
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, integer, real, require
+from minitf.checks import integer, real, require
 
 
 def nonnegative(name, value):
@@ -36,14 +37,18 @@ def positive(name, value):
 
 
 def ratio(eps, **norms):
-    """Return (product of the norms) / eps: how many times the class is wider than the accuracy wanted."""
-    return math.prod(nonnegative(name, value) for name, value in norms.items()) / positive("eps", eps)
+    """Return (product of the norms) / eps: how many times the class is wider than the accuracy
+    wanted."""
+    return math.prod(nonnegative(name, value) for name, value in norms.items()) / positive("eps",
+                                                                                           eps)
 
 
 def log_binomial(n, k):
-    """Return log C(n, k) to rounding, for integers of any size: a product for k < 32, Stirling's series beyond.
+    """Return log C(n, k) to rounding, for integers of any size: a product for k < 32, Stirling's
+    series beyond.
 
-    Differences of log-gamma cancel for large n. The series is cut where its error is below 1/(1680 * 32^7) = 2e-14.
+    Differences of log-gamma cancel for large n. The series is cut where its error is below 1/(1680
+    * 32^7) = 2e-14.
     """
     k = min(k, n - k)
     if k < 32:
@@ -58,11 +63,13 @@ def log_binomial(n, k):
 
 
 def ds(a, B, eps, n):
-    """Dual Sudakov:  log N <= log 2 + 4 (aB/eps)^2 log(2n)  for x -> <v, x>, ||v||_2 <= a, ||x||_2 <= B.
+    """Dual Sudakov:  log N <= log 2 + 4 (aB/eps)^2 log(2n)  for x -> <v, x>, ||v||_2 <= a, ||x||_2
+    <= B.
 
-    Why: let K be the set of v that move no value by more than 1. N points of the ball, eps apart in that sense, carry
-    disjoint copies of (eps/2) K. Scaled so that K has Gaussian measure 1/2, each keeps at least exp(-2 (aM/eps)^2) / 2
-    of the total 1, M^2 = 2 B^2 log(2n) being enough by the union bound over n Gaussians.
+    Why: let K be the set of v that move no value by more than 1. N points of the ball, eps apart in
+    that sense, carry disjoint copies of (eps/2) K. Scaled so that K has Gaussian measure 1/2, each
+    keeps at least exp(-2 (aM/eps)^2) / 2 of the total 1, M^2 = 2 B^2 log(2n) being enough by the
+    union bound over n Gaussians.
     """
     r = ratio(eps, a=a, B=B)
     n = integer("n", n, 1)
@@ -70,11 +77,13 @@ def ds(a, B, eps, n):
 
 
 def sid(a, B, eps, n):
-    """Dual Sudakov, after Sidak:  log N <= min_r  2 (aBr/eps)^2 - n log(2 Phi(r) - 1),  r > 0.     The class of `ds`.
+    """Dual Sudakov, after Sidak:  log N <= min_r  2 (aBr/eps)^2 - n log(2 Phi(r) - 1),  r > 0.
 
-    Sidak: n centred Gaussians of variance <= 1 all stay in [-r, r] with probability at least (2 Phi(r) - 1)^n. The
-    union bound in `ds` is weaker, so sid <= ds. Every r > 0 is valid; the best one is where the derivative changes
-    sign, bisected in log r over [1e-9, 40].
+    The class of `ds`.
+
+    Sidak: n centred Gaussians of variance <= 1 all stay in [-r, r] with probability at least (2
+    Phi(r) - 1)^n. The union bound in `ds` is weaker, so sid <= ds. Every r > 0 is valid; the best
+    one is where the derivative changes sign, bisected in log r over [1e-9, 40].
     """
     r0 = ratio(eps, a=a, B=B)
     n = integer("n", n, 1)
@@ -90,9 +99,11 @@ def sid(a, B, eps, n):
 
 
 def vol(D, r, eps):
-    """Volume:  log N <= D log(1 + 2r/eps)  for a Euclidean ball of radius r in D dimensions: parameter counting.
+    """Volume:  log N <= D log(1 + 2r/eps)  for a Euclidean ball of radius r in D dimensions:
+    parameter counting.
 
-    For x -> <v, x> take r = aB. Free of n. Source: disjoint balls of radius eps/2 in a ball of radius r + eps/2.
+    For x -> <v, x> take r = aB. Free of n. Source: disjoint balls of radius eps/2 in a ball of
+    radius r + eps/2.
     """
     D = integer("D", D, 1)
     width = ratio(eps, r=r)
@@ -100,12 +111,14 @@ def vol(D, r, eps):
 
 
 def mau(M, B, eps, V, *, norm_only=False):
-    """Maurey:  log N <= log C(N + V, N),  N = ceil((MB/eps)^2)  for x -> W x, ||W||_{1,1} <= M, all ||x||_2 <= B.
+    """Maurey:  log N <= log C(N + V, N),  N = ceil((MB/eps)^2)  for x -> W x, ||W||_{1,1} <= M, all
+    ||x||_2 <= B.
 
-    V is twice the number of entries of W. norm_only=True returns the larger N log(V + 1), which depends on the size of
-    W through a logarithm alone; the binomial turns into parameter counting, V log(eN/V), once N exceeds V. Why: W is M
-    times a mean of signed unit matrices; N random ones and zeros have mean square distance at most M^2/N to it, so
-    some multiset of N out of V + 1 atoms is as close. No points enter: the cover serves all x at once.
+    V is twice the number of entries of W. norm_only=True returns the larger N log(V + 1), which
+    depends on the size of W through a logarithm alone; the binomial turns into parameter counting,
+    V log(eN/V), once N exceeds V. Why: W is M times a mean of signed unit matrices; N random ones
+    and zeros have mean square distance at most M^2/N to it, so some multiset of N out of V + 1
+    atoms is as close. No points enter: the cover serves all x at once.
     """
     r = ratio(eps, M=M, B=B)
     V = integer("V", V, 1)
@@ -116,12 +129,14 @@ def mau(M, B, eps, V, *, norm_only=False):
 
 
 def mau_max(M, B, eps, n, V):
-    """Maurey at n points:  log N <= log C(N + V, N),  N = 1 + floor(2 (MB/eps)^2 log(2n))  for x -> <v, x>.
+    """Maurey at n points:  log N <= log C(N + V, N),  N = 1 + floor(2 (MB/eps)^2 log(2n))  for x ->
+    <v, x>.
 
-    ||v||_1 <= M, |x_j| <= B. V is twice the number of entries of v; the number itself for v >= 0. Why: v is M times a
-    mean of signed unit vectors and zero; the mean of N random ones is off by eps at a point with
-    probability at most 2 exp(-N (eps/MB)^2 / 2) (Hoeffding), so some multiset of N atoms is right at all n. Attention
-    with bounded values is of this kind if its weights are the same for every x: no norm of the scores enters.
+    ||v||_1 <= M, |x_j| <= B. V is twice the number of entries of v; the number itself for v >= 0.
+    Why: v is M times a mean of signed unit vectors and zero; the mean of N random ones is off by
+    eps at a point with probability at most 2 exp(-N (eps/MB)^2 / 2) (Hoeffding), so some multiset
+    of N atoms is right at all n. Attention with bounded values is of this kind if its weights are
+    the same for every x: no norm of the scores enters.
     """
     r = ratio(eps, M=M, B=B)
     n, V = integer("n", n, 1), integer("V", V, 1)
@@ -129,124 +144,15 @@ def mau_max(M, B, eps, n, V):
     return log_binomial(N + V, N) if r > 1 else 0.0
 
 
-def l21_K(n, p):
-    """Return  K(n, p) = sqrt(2 log(p+1)) + 2 + 2 sqrt(log(2n)), the constant of `l21_closed`."""
-    return math.sqrt(2 * math.log(integer("p", p, 1) + 1)) + 2 + 2 * math.sqrt(math.log(2 * integer("n", n, 1)))
-
-
-def gaussian_width(trace, n):
-    """Return  sqrt(trace) + sqrt(2 log(2n)).
-
-    With probability 1/2, n Gaussian vectors of covariances D <= I, tr D <= trace, are all no longer than this.
-    """
-    return math.sqrt(trace) + math.sqrt(2 * math.log(2 * n))
-
-
-def l21_closed(B, B_X, eps, n, p):
-    """log N <= (B B_X/eps)^2 K(n, p)^2 + 2 log(p+1) + log 2  for x -> W x in R^p, ||W^T||_{2,1} <= B, ||x||_2 <= B_X.
-
-    `l21_truncated` at its best split, with log C(p + 2N, p) <= 2N log(p+1) and the ceiling paid by 2 log(p+1).
-    The value map x -> W_V^T x is this class with B = B_V21 and p = d_v.
-    """
-    r, K = ratio(eps, B=B, B_X=B_X), l21_K(n, p)
-    return (r * K) ** 2 + 2 * math.log(p + 1) + math.log(2) if r > 1 else 0.0
-
-
-def l21_truncated(B, B_X, eps, n, p):
-    """log N <= min_N  log C(p + 2N, p) + log 2 + 2 A^2/(eps^2 - A^2/N) (sqrt 2 + sqrt(2 log 2n))^2,  A = B B_X.
-
-    The class of `l21_closed`, N > (A/eps)^2. Why: rows shorter than B/N are dropped, which costs A/sqrt(N); the
-    lengths of the others are rounded up to multiples of B/N, in at most C(p + 2N, p) ways; given these, the rows fill
-    an ellipsoid whose covering number dual Sudakov bounds. Dropped and kept rows are different coordinates, so squares
-    of errors add. Every N is valid; a grid is searched.
-    """
-    r = ratio(eps, B=B, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
-    if r <= 1:
-        return 0.0
-    cover = 2 * (r * gaussian_width(2, n)) ** 2
-    grid = (math.floor(r * r * (1 + excess)) + 1 for excess in np.geomspace(1e-3, 1e6, 91).tolist())
-    return math.log(2) + min(log_binomial(p + 2 * N, p) + cover / (1 - r * r / N) for N in grid)
-
-
-def l21_counted(B, B_X, eps, n, p):
-    """log N <= min_N  log C(N + 2p, p) + log 2 + 2 (B B_X/eps)^2 (sqrt(1 + p/N) + sqrt(2 log 2n))^2.
-
-    The class of `l21_closed`, its rows rounded without dropping any: better for few outputs. Every N >= 1 is valid.
-    """
-    r = ratio(eps, B=B, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
-    if r <= 1:
-        return 0.0
-    grid = (math.ceil(p * part) for part in np.geomspace(1e-3, 1e6, 91).tolist())
-    return math.log(2) + min(log_binomial(N + 2 * p, p) + 2 * (r * gaussian_width(1 + p / N, n)) ** 2 for N in grid)
-
-
-def l21_frobenius(B_F, B_X, eps, n, p):
-    """log N <= log 2 + 2 (B_F B_X/eps)^2 (sqrt p + sqrt(2 log 2n))^2  for x -> W x in R^p, ||W||_F <= B_F.
-
-    ||x||_2 <= B_X. Dual Sudakov for matrices; it needs no (2,1) norm, and ||W||_F <= ||W^T||_{2,1}.
-    """
-    r = ratio(eps, B_F=B_F, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
-    return math.log(2) + 2 * (r * gaussian_width(p, n)) ** 2 if r > 1 else 0.0
-
-
-class Linear(NamedTuple):
-    """The maps x -> W x, W (p, d), on n points of norm at most B, with ||W||_F <= F.
-
-    l21 bounds ||W^T||_{2,1} and l11 bounds ||W||_{1,1}; None: not known. d=None leaves out what counts parameters.
-    """
-    p: int
-    d: int
-    n: int
-    B: float
-    F: float
-    l21: float | None = None
-    l11: float | None = None
-
-
-COVERS = {          # name: the field it needs besides F, the bound
-    "ds": ("F", lambda W, eps: ds(W.F, W.B, eps, W.n)),
-    "sid": ("F", lambda W, eps: sid(W.F, W.B, eps, W.n)),
-    "frobenius": ("F", lambda W, eps: l21_frobenius(W.F, W.B, eps, W.n, W.p)),
-    "vol": ("d", lambda W, eps: vol(W.p * W.d, W.F * W.B, eps)),
-    "mau": ("l11", lambda W, eps: mau(W.l11, W.B, eps, 2 * W.p * W.d)),
-    "mau-norm": ("l11", lambda W, eps: mau(W.l11, W.B, eps, 2 * W.p * W.d, norm_only=True)),
-    "closed": ("l21", lambda W, eps: l21_closed(W.l21, W.B, eps, W.n, W.p)),
-    "truncated": ("l21", lambda W, eps: l21_truncated(W.l21, W.B, eps, W.n, W.p)),
-    "counted": ("l21", lambda W, eps: l21_counted(W.l21, W.B, eps, W.n, W.p)),
-}
-SCALAR = ("ds", "sid")     # bounds for one output, p = 1
-
-
-def applies(name, W):
-    """Say whether the cover is one of the class W: its norm is known, and it has one output if the cover needs that."""
-    return getattr(W, COVERS[name][0]) is not None and (W.p == 1 or name not in SCALAR)
-
-
-def linear_logcov(W, eps, covers=None):
-    """Return the smallest of the bounds named in `covers` (default: all that apply) on log N of the class W.
-
-    0 for eps >= F B. Errors: a cover unknown, or one that the norms of W do not support.
-    """
-    for name in covers or ():
-        choice("covers", name, COVERS)
-        if not applies(name, W):
-            require(False, "covers", f"bounds for the known norms of {W}", name)
-    if eps >= W.F * W.B:
-        return 0.0
-    return min(COVERS[name][1](W, eps) for name in covers or COVERS if applies(name, W))
-
-
 def split(A, b, eps):
     """Minimise  sum_i A_i/e_i^2  subject to  sum_i b_i e_i = eps.      Returns (e, minimum).
 
-    gamma = sum_i A_i^(1/3) b_i^(2/3),  e_i = (eps/gamma) (A_i/b_i)^(1/3),  minimum gamma^3/eps^2: the stationary point
-    of a convex problem. A part that cannot be seen (b_i = 0) may err by any amount, one that costs nothing (A_i = 0)
-    errs by 0.
+    gamma = sum_i A_i^(1/3) b_i^(2/3),  e_i = (eps/gamma) (A_i/b_i)^(1/3),  minimum gamma^3/eps^2:
+    the stationary point of a convex problem. A part that cannot be seen (b_i = 0) may err by any
+    amount, one that costs nothing (A_i = 0) errs by 0.
     """
-    require(len(A) == len(b) and len(A) > 0, "b", f"{len(A)} numbers, as many as A and at least one", b)
+    require(len(A) == len(b) and len(A) > 0, "b",
+            f"{len(A)} numbers, as many as A and at least one", b)
     A, b = [nonnegative("A", a) for a in A], [nonnegative("b", x) for x in b]
     gamma = math.fsum(float(np.cbrt(a * x * x)) for a, x in zip(A, b))
     scale = positive("eps", eps) / gamma if gamma else 0.0

@@ -5,10 +5,12 @@ import numpy as np
 
 
 class Readout(NamedTuple):
-    """f = heights[0] + sum_j u_j relu(sum_h a_hj v_h - theta_j), through (knots, heights) and constant beyond.
+    """f = heights[0] + sum_j u_j relu(sum_h a_hj v_h - theta_j), through (knots, heights) and
+    constant beyond.
 
-    a (H, n), theta (n,), u (n,). intervals: rows (low, high, label), where v lies for every code; with a head for each
-    bit where the m of `match` lies, for a pattern that differs and for one that is met.
+    a (H, n), theta (n,), u (n,). intervals: rows (low, high, label), where v lies for every code;
+    with a head for each bit where the m of `match` lies, for a pattern that differs and for one
+    that is met.
     """
     a: np.ndarray
     theta: np.ndarray
@@ -21,8 +23,9 @@ class Readout(NamedTuple):
 def ramps(form, g, lam):
     """Return the Readout of labels g of the codes 0..W: u_j is the change of slope at knot theta_j.
 
-    form "interp": a knot in the middle of the interval of every code; "plateau": at its two ends; "unit", for AND: at
-    the most that code W - 1 reaches, and at 1. Knots without a change make no unit, nor does one at 1, where v ends.
+    form "interp": a knot in the middle of the interval of every code; "plateau": at its two ends;
+    "unit", for AND: at the most that code W - 1 reaches, and at 1. Knots without a change make no
+    unit, nor does one at 1, where v ends.
     """
     W = len(g) - 1
     low = (1 - lam) * np.arange(W + 1) / W
@@ -38,8 +41,9 @@ def ramps(form, g, lam):
 def match(table, lam):
     """Return the Readout of k heads, head j on bit j alone:  v_j = (1-lam) b_j + lam r_j.
 
-    Of a pattern p with |p| ones, m = sum_j (2 p_j - 1) v_j - |p| lies in [-k lam, 0] where the bits are p, otherwise in
-    [-k, lam - 1]. A ramp from k lam - 1 to -k lam, two units, tells which. f is the sum over the patterns of label 1.
+    Of a pattern p with |p| ones, m = sum_j (2 p_j - 1) v_j - |p| lies in [-k lam, 0] where the bits
+    are p, otherwise in [-k, lam - 1]. A ramp from k lam - 1 to -k lam, two units, tells which. f is
+    the sum over the patterns of label 1.
     """
     k = len(table).bit_length() - 1
     p = (np.flatnonzero(table)[:, None] >> np.arange(k) & 1).T

@@ -5,7 +5,14 @@ import numpy as np
 
 from minitf.checks import bits, integer, real, require
 from minitf.tasks import count_ones
-from minitf.theory.linear import mau, nonnegative, positive, ratio, split, vol
+from minitf.theory.linear import (
+    mau,
+    nonnegative,
+    positive,
+    ratio,
+    split,
+    vol,
+)
 
 
 def scalar_scaling(eps, m, c):
@@ -14,30 +21,38 @@ def scalar_scaling(eps, m, c):
     Its constants are suppressed: it shows a shape and bounds nothing.
     """
     bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_q * c.B_V * c.B_X) ** 2))
-    return ratio(eps, B_u=c.B_u, L_s=c.L_s, B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
+    return ratio(eps, B_u=c.B_u, L_s=c.L_s,
+                 B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
 
 
 def length_free_logcov(eps, c, *, norm_only=True):
-    """Bound log N of tf-head by Maurey for both weights: neither T nor m, but (1,1) norms and the logarithm of d.
+    """Bound log N of tf-head by Maurey for both weights: neither T nor m, but (1,1) norms and the
+    logarithm of d.
 
-    MAU(B_QK11, B_X B_Z, e_s, 2 d^2) + MAU(B_V11, B_X, e_v, 2 d d_v), split as in `head_C2`. In a one-hot basis d is
-    T + 3, and log T is back. norm_only=False takes the binomial, which for N >> V counts parameters and no longer
-    measures norms. After Trauger and Tewari 2024 (a bound of this form; the proof used here is that of `mau`).
+    MAU(B_QK11, B_X B_Z, e_s, 2 d^2) + MAU(B_V11, B_X, e_v, 2 d d_v), split as in `head_C2`. In a
+    one-hot basis d is T + 3, and log T is back. norm_only=False takes the binomial, which for N >>
+    V counts parameters and no longer measures norms. After Trauger and Tewari 2024 (a bound of this
+    form; the proof used here is that of `mau`).
     """
     require(None not in (c.B_QK11, c.B_V11), "c", "HeadBudgets with B_QK11 and B_V11", c)
     V, M = (2 * c.d * c.d, 2 * c.d * c.d_v), (c.B_QK11 * c.B_X * c.B_Z, c.B_V11 * c.B_X)
     if positive("eps", eps) >= c.L_s * c.B_V * c.B_X:
         return 0.0
-    e, _ = split([a * a * math.log(v + 1) for a, v in zip(M, V)], (c.L_s * c.B_V * c.B_X, c.L_s), eps)
-    return math.fsum(0.0 if a <= x else mau(a, 1.0, x, v, norm_only=norm_only) for a, x, v in zip(M, e, V))
+    e, _ = split([a * a * math.log(v + 1) for a, v in zip(M, V)], (c.L_s * c.B_V * c.B_X, c.L_s),
+                 eps)
+    return math.fsum(0.0 if a <= x else mau(a, 1.0, x, v, norm_only=norm_only)
+                     for a, x, v in zip(M, e, V))
 
 
 def param_count_logcov(eps, D, r, b):
-    """Return  sum_i D_i log(1 + 2 r_i/e_i),  b_i e_i = eps D_i/sum D: parameter counting for parts of D_i parameters.
+    """Return  sum_i D_i log(1 + 2 r_i/e_i),  b_i e_i = eps D_i/sum D: parameter counting for parts
+    of D_i parameters.
 
-    r_i is the radius of the values of part i (its norm times that of its input) and b_i what an error there costs.
+    r_i is the radius of the values of part i (its norm times that of its input) and b_i what an
+    error there costs.
     """
-    require(len(D) == len(r) == len(b) and len(D) > 0, "D", "as many dimensions as radii r and sensitivities b", D)
+    require(len(D) == len(r) == len(b) and len(D) > 0, "D",
+            "as many dimensions as radii r and sensitivities b", D)
     total = sum(integer("D", n, 1) for n in D)
     eps = positive("eps", eps)
     parts = zip(D, (nonnegative("r", x) for x in r), (nonnegative("b", x) for x in b))
@@ -45,11 +60,13 @@ def param_count_logcov(eps, D, r, b):
 
 
 def screening_correlation(table, p):
-    """Return the correlation of the label with each of k bits:  (p (1-p)/(pi (1-pi)))^(1/2) (P(y|b_i=1) - P(y|b_i=0)).
+    """Return the correlation of the label with each of k bits:  (p (1-p)/(pi (1-pi)))^(1/2)
+    (P(y|b_i=1) - P(y|b_i=0)).
 
-    table: 2^k labels, least significant bit first; bits Bernoulli(p), pi = P(y = 1). Every other bit has correlation 0.
-    Ranking bits by their sample covariance with the label (first-order screening, cost m T) works as far as these
-    differ from 0; for a monotone rule the difference is the influence of the bit; for parity at p = 1/2 it is 0.
+    table: 2^k labels, least significant bit first; bits Bernoulli(p), pi = P(y = 1). Every other
+    bit has correlation 0. Ranking bits by their sample covariance with the label (first-order
+    screening, cost m T) works as far as these differ from 0; for a monotone rule the difference is
+    the influence of the bit; for parity at p = 1/2 it is 0.
     """
     table = bits("table", table, ndim=1)
     p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
@@ -60,5 +77,6 @@ def screening_correlation(table, p):
     pi = float(weights @ table)
     require(0 < pi < 1, "table", "a rule that is not constant", table)
     index, y = np.arange(1 << k), weights * table
-    means = [(y[index >> i & 1 == 1].sum() / p, y[index >> i & 1 == 0].sum() / (1 - p)) for i in range(k)]
+    means = [(y[index >> i & 1 == 1].sum() / p, y[index >> i & 1 == 0].sum() / (1 - p))
+             for i in range(k)]
     return np.array([high - low for high, low in means]) * math.sqrt(p * (1 - p) / (pi * (1 - pi)))

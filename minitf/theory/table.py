@@ -28,8 +28,9 @@ NORMS = ("B_X", "B_q", "B_q1", "B_V", "B_V21", "B_V11", "B_u", "L_s")
 MOST = 1e9                                          # of a budget: products of a dozen stay finite
 LIMIT = 10 ** 120                                   # examples
 LENGTHS = tuple(2 ** j for j in range(4, 11))       # of `rademacher_table`
-# Which covers a route allows for each weight: l2 and l1 name the norm of q; l1 and best may count parameters (mau is a
-# binomial, which counts those of q); length_free depends on norms, and on T through the width d alone.
+# Which covers a route allows for each weight: l2 and l1 name the norm of q; l1 and best may count
+# parameters (mau is a binomial, which counts those of q); length_free depends on norms, and on T
+# through the width d alone.
 ROUTES = {
     "l2": {"q": ["sid"], "W_V": ["frobenius"], "u": ["sid"]},
     "l1": {"q": ["mau"], "W_V": ["frobenius"], "u": ["sid"]},
@@ -41,26 +42,29 @@ ROUTES = {
 def and_class(T, k):
     """Return the budgets of an exact head for AND of k of T bits, and its inverse temperature beta.
 
-    Positions, the two bit vectors and x_cls are orthonormal, d = T + 3, rows of norm sqrt 2. q = beta on each position
-    of the support leaves attention lam = 1/(4(k+1)) elsewhere: beta = log((T+1-k)(1-lam)/(lam k)). One unit relu(mean
-    bit - theta), theta = (1-lam)(k-1)/k + lam, is positive only if all k bits are 1; u = k/(1 - (k+1) lam) = 4k/3
-    lifts it to 1, where f is clipped.
+    Positions, the two bit vectors and x_cls are orthonormal, d = T + 3, rows of norm sqrt 2. q =
+    beta on each position of the support leaves attention lam = 1/(4(k+1)) elsewhere: beta =
+    log((T+1-k)(1-lam)/(lam k)). One unit relu(mean bit - theta), theta = (1-lam)(k-1)/k + lam, is
+    positive only if all k bits are 1; u = k/(1 - (k+1) lam) = 4k/3 lifts it to 1, where f is
+    clipped.
     """
     require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
     lam = 1 / (4 * (k + 1))
     beta = math.log((T + 1 - k) * (1 - lam) / (lam * k))
     theta = (1 - lam) * (k - 1) / k + lam
-    B_V = math.hypot(1 - theta, theta, theta)       # the column (1 - theta, -theta, -theta) in the basis e_1, e_0, e_c
-    return ScalarBudgets(T=T, d=T + 3, d_v=1, B_X=math.sqrt(2), B_q=beta * math.sqrt(k), B_q1=beta * k,
+    # the column (1 - theta, -theta, -theta) in the basis e_1, e_0, e_c
+    B_V = math.hypot(1 - theta, theta, theta)
+    return ScalarBudgets(T=T, d=T + 3, d_v=1, B_X=math.sqrt(2), B_q=beta * math.sqrt(k),
+                         B_q1=beta * k,
                          B_V=B_V, B_V21=B_V, B_V11=1 + theta, B_u=4 * k / 3), beta
 
 
 def task_class(kind, T, k):
     """Return the budgets of an exact head for a rule of TASKS, and its inverse temperature beta.
 
-    and: `and_class`. Else a function g of the count: attention 1 - lam on the support, lam = 1/(4k), leaves the mean of
-    the bits in disjoint intervals, one for each count, and up to 2k ReLU units join the values g over them
-    (`codes.ramps`, plateau).
+    and: `and_class`. Else a function g of the count: attention 1 - lam on the support, lam =
+    1/(4k), leaves the mean of the bits in disjoint intervals, one for each count, and up to 2k ReLU
+    units join the values g over them (`codes.ramps`, plateau).
     """
     if choice("task", kind, TASKS) == "and":
         return and_class(T, k)
@@ -68,42 +72,52 @@ def task_class(kind, T, k):
     require(k <= integer("T", T, 1), "k", f"at most T = {T}", k)
     lam = 1 / (4 * k)
     beta, units = beta_for_leak(lam, T, k, k), ramps("plateau", g, lam)
-    W_V = np.stack([1 - units.theta, -units.theta, -units.theta])          # in the basis e_1, e_0, e_c
-    norms = {name: float(norm(W_V, kind)) for name, kind in (("B_V", "spectral"), ("B_V21", "l21"), ("B_V11", "l1"))}
-    return ScalarBudgets(T=T, d=T + 3, d_v=len(units.u), B_X=math.sqrt(2), B_q=beta * math.sqrt(k), B_q1=beta * k,
+    # in the basis e_1, e_0, e_c
+    W_V = np.stack([1 - units.theta, -units.theta, -units.theta])
+    norms = {name: float(norm(W_V, kind))
+             for name, kind in (("B_V", "spectral"), ("B_V21", "l21"), ("B_V11", "l1"))}
+    return ScalarBudgets(T=T, d=T + 3, d_v=len(units.u), B_X=math.sqrt(2), B_q=beta * math.sqrt(k),
+                         B_q1=beta * k,
                          B_u=float(norm(units.u, "l2")), **norms), beta
 
 
 def position_width(T, k, failure=0.01):
-    """Return the width of random-sign positions that serve k of T:  max(16 k log(2T/f), 8 k^2 log(2 k^2/f)).
+    """Return the width of random-sign positions that serve k of T:  max(16 k log(2T/f), 8 k^2 log(2
+    k^2/f)).
 
-    With probability 1 - f, f = failure, the scores on the support are exact, those elsewhere at most half as large, and
-    ||q||_2 <= 2 beta sqrt(2k).
+    With probability 1 - f, f = failure, the scores on the support are exact, those elsewhere at
+    most half as large, and ||q||_2 <= 2 beta sqrt(2k).
     """
-    return math.ceil(max(16 * k * math.log(2 * T / failure), 8 * k * k * math.log(2 * k * k / failure)))
+    return math.ceil(max(16 * k * math.log(2 * T / failure),
+                         8 * k * k * math.log(2 * k * k / failure)))
 
 
 def count_parameters(eps, m, c):
     """log N(eps) of c by `param_count_logcov`, q, W_V and u each a part."""
     parts = scalar_parts(m, c)
-    D, r, b = zip(*((part.maps.p * part.maps.d, part.maps.F * part.maps.B, part.b) for part in parts))
+    D, r, b = zip(*((part.maps.p * part.maps.d, part.maps.F * part.maps.B, part.b)
+                    for part in parts))
     return param_count_logcov(eps, D, r, b)
 
 
 def routes(c, k):
-    """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and at `position_width` + 3."""
+    """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and at
+    `position_width` + 3."""
     wide = replace(c, d=position_width(c.T, k) + 3, B_q=2 * math.sqrt(2) * c.B_q)
     found = {name: partial(scalar_logcov, c=c, covers=covers) for name, covers in ROUTES.items()}
-    return found | {"count": partial(count_parameters, c=c), "count_narrow": partial(count_parameters, c=wide)}
+    return found | {"count": partial(count_parameters, c=c),
+                    "count_narrow": partial(count_parameters, c=wide)}
 
 
 def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None):
-    """Return for each T a dict: norms of `task_class`, and how many examples each bound and each yardstick asks for.
+    """Return for each T a dict: norms of `task_class`, and how many examples each bound and each
+    yardstick asks for.
 
-    norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE, margin_ROUTE: m at
-    which the bound on the error of a head that fits its sample falls to eps with probability 1 - delta (`gap_bound`
-    with `rad_dudley_closed` or `rad_chain`; `margin_bound`), to 0.5 %. C2 and scaling at m = 10^6. fano, m_star, occam:
-    lower bound, exact identification, finite class, for the rule with labels as balanced as can be.
+    norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
+    margin_ROUTE: m at which the bound on the error of a head that fits its sample falls to eps with
+    probability 1 - delta (`gap_bound` with `rad_dudley_closed` or `rad_chain`; `margin_bound`), to
+    0.5 %. C2 and scaling at m = 10^6. fano, m_star, occam: lower bound, exact identification,
+    finite class, for the rule with labels as balanced as can be.
     """
     real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)
     table = truth_table(choice("task", task, TASKS), k)
@@ -115,7 +129,8 @@ def budgets_of(task, T, k, norms, **more):
     """task_class with some budgets replaced."""
     c, beta = task_class(task, T, k)
     for name, budget in (norms or {}).items():
-        real(choice("norms", name, NORMS), budget, f"a number from 0 to {MOST:g}", lambda x: 0 <= x <= MOST)
+        real(choice("norms", name, NORMS), budget, f"a number from 0 to {MOST:g}",
+             lambda x: 0 <= x <= MOST)
     return replace(c, **(norms or {}), **more), beta
 
 
@@ -139,12 +154,13 @@ def bound_row(k, T, eps, delta, c, beta, rho):
 
 
 def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, lengths=LENGTHS):
-    """Return for T of lengths >= k the Rademacher complexity of the class on m uniform inputs, from below and above.
+    """Return for T of lengths >= k the Rademacher complexity of the class on m uniform inputs, from
+    below and above.
 
-    "growing": at the norms of `task_class`, "fixed": with ||q||_2 <= 6 (or what norms says) at every T; no clip and no
-    (1,1) norms. Of each: B_q; mean and se of `rademacher_lower`, single; upper (`rad_chain`, at most the radius of the
-    class); lead = sqrt(C2/m), the size of the first term of Dudley's integral. Errors: B_X below sqrt 2, the length of
-    the tokens.
+    "growing": at the norms of `task_class`, "fixed": with ||q||_2 <= 6 (or what norms says) at
+    every T; no clip and no (1,1) norms. Of each: B_q; mean and se of `rademacher_lower`, single;
+    upper (`rad_chain`, at most the radius of the class); lead = sqrt(C2/m), the size of the first
+    term of Dudley's integral. Errors: B_X below sqrt 2, the length of the tokens.
     """
     first, *seeds = np.random.SeedSequence(integer("seed", seed, 0)).spawn(1 + len(lengths))
     X, rows = np.random.default_rng(first).integers(0, 2, (m, max(lengths)), np.uint8), []
@@ -158,9 +174,11 @@ def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, leng
 
 
 def estimates(X, c, seed, signs):
-    """One entry of `rademacher_table`. The upper bound is `rad_chain` by ||q||_2 or by counting parameters."""
+    """One entry of `rademacher_table`. The upper bound is `rad_chain` by ||q||_2 or by counting
+    parameters."""
     radius, covers = c.B_u * c.L_s * c.B_V * c.B_X, ROUTES["best"] | {"q": ["sid", "vol"]}
     found = rademacher_lower(X, c, np.random.default_rng(seed), signs=signs)
     return {"B_q": c.B_q, "mean": found.mean, "se": found.se, "single": found.single,
-            "upper": rad_chain(partial(scalar_logcov, c=c, covers=covers), len(X), radius) if radius else 0.0,
+            "upper": rad_chain(partial(scalar_logcov, c=c, covers=covers), len(X), radius)
+            if radius else 0.0,
             "lead": math.sqrt(scalar_C2(len(X), c).C2 / len(X))}

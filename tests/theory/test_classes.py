@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minitf.projections.norms import norm
 from minitf.theory.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
-from minitf.theory.linear import l21_K, linear_logcov
+from minitf.theory.matrices import l21_K, linear_logcov
 from minitf.theory.networks import (
     Part,
     head_C2,

@@ -8,21 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitf.theory.linear import (
-    COVERS,
-    Linear,
     ds,
-    l21_closed,
-    l21_counted,
-    l21_frobenius,
-    l21_K,
-    l21_truncated,
-    linear_logcov,
     log_binomial,
     mau,
     mau_max,
     sid,
     split,
     vol,
+)
+from minitf.theory.matrices import (
+    COVERS,
+    Linear,
+    l21_closed,
+    l21_counted,
+    l21_frobenius,
+    l21_K,
+    l21_truncated,
+    linear_logcov,
 )
 
 
