@@ -14,7 +14,7 @@ from minitf.lab.draw import ATTEMPTS, first_determined, is_determined
 from minitf.lab.holdout import HOLDOUT, count_correct, fourier_gaps, predictors_of
 from minitf.lab.protocol import METHODS, RECORD, SNAPSHOTS, settings, stream, yardstick
 from minitf.lab.run import MODELS
-from minitf.learn import Heads, fit, logits_of
+from minitf.learn import Candidates, fit, logits_of
 from minitf.ops import logistic
 from minitf.tasks import consistent_supports, sample_task
 
@@ -129,7 +129,7 @@ def train_with_snapshots(job, X, y, model, rng, train):
     sets = {} if job["method"] == "adam" else None      # no norm is bounded, or all the model's are
 
     def params_of(state):
-        return state.params.best() if isinstance(state.params, Heads) else state.params
+        return state.params.params() if isinstance(state.params, Candidates) else state.params
 
     def callback(state):
         nonlocal last

@@ -1,10 +1,10 @@
-"""Learn from examples: `fit(X, y)` returns a Result that predicts, shows its attention, and saves itself.
+"""Learn from examples: `fit(X, y)` returns a Result that predicts, shows its attention, is saved.
 
-fit sees the examples, the model and the options, never the rule or its support. Method "pgd" on the bounded class is
-the search of `bounded`; any other pair of method and model is the plain loop below: minibatch gradients by `forward`,
-one step of `optim` on the flat parameter vector, one projection onto the model's constraint sets.
+fit sees the examples, the model and the options, never the rule or its support. The bounded class
+has a search of its own (`search`); every other model, and method "adam", goes through `loop`.
 """
 import math
+import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,43 +12,102 @@ import numpy as np
 
 from minitf.checks import floats, generator, require, shape
 from minitf.fast import attention_of, head_shares, mean_gradient
-from minitf.learn.loop import _budget, _plain_loop, TrainConfig
-from minitf.learn.result import Result
+from minitf.learn.loop import TrainConfig, steps_from, train_from_starts
+from minitf.learn.result import Result, with_negations
 from minitf.learn.search import fit_bounded, longest_search
-from minitf.model import constraints, ModelConfig, same_shapes, shapes
+from minitf.model import ModelConfig, constraints, same_shapes, shapes
 from minitf.optim import fixed_point_residual
 from minitf.projections import Ball, Intersection, Simplex
 from minitf.tasks import examples
 
+DOUBTFUL = 0.6          # errors in training, of those of the more frequent label, that are no fit
+
 
 class Progress(NamedTuple):
-    """What a callback is shown after a step: its number, the training loss (of the batch, in the plain loop), and the
-    parameters: one dict, or the candidates of the bounded search as minitf.bounded.Heads."""
+    """What a callback is shown after a step: its number, the training loss (of the batch, in the
+    loop), and the parameters: one dict, or the Candidates of the bounded search."""
     step: int
     loss: float
     params: object
 
 
-def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None):
-    """Train a model on examples X (m, T), perhaps Packed, and labels y (m,), both of 0 and 1, and return a Result.
+class FitWarning(UserWarning):
+    """A model explains its own examples badly: noise, or a rule that its class cannot hold."""
 
-    model: ModelConfig.paper(T) unless given. rng: draws the start and the batches of the plain loop; a fixed one unless
-    given. params: where to start (the bounded search starts from uniform attention). sets: {name: Ball, Simplex or
-    Intersection} in the place of constraints(model); every iterate lies in them. callback(Progress) is called after
-    every step; what it raises ends the training. With params or sets given, the plain loop trains.
+
+def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None,
+        negations=False):
+    """Train a model on examples X (m, T), perhaps Packed or a data frame, and labels y (m,), both
+    of 0 and 1, and return a Result. FitWarning where the search ends with hardly more than a constant.
+
+    model      ModelConfig.paper(T) unless given
+    rng        draws the start and the batches of the loop; a fixed one unless given
+    params     where to start (the bounded search starts from uniform attention)
+    sets       {name: Ball, Simplex or Intersection} in the place of constraints(model); every
+               iterate lies in them. With params or sets given, the loop trains.
+    callback   callback(Progress) is called after every step; what it raises ends the training
+    negations  the model reads 2 T bits, the columns and then their complements: a bounded head
+               weighs all its bits with one sign, and on both says "x1 and not x7"
     """
-    X, y = examples(X, y)
-    model = ModelConfig.paper(X.shape[1]) if model is None else model
-    require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
-    learnable = (model.V, model.input) == (2, "bits") and model.normalise != "hard"
-    require(learnable, "model", "V = 2, input bits and normalise not hard: what fit can learn", model)
-    shape("X", X, (None, model.T))
-    require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
-    model = model if train.radius is None else replace(model, radius=train.radius)
+    X, y, names = read_examples(X, y)
+    X = with_negations(X) if negations else X
+    model = checked_model(model, X, train)
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     if params is not None:
         same_shapes("params", params, shapes(model))
         params = {name: floats(name, params[name], finite=True) for name in shapes(model)}
+    search = searches(model, train) and params is None and sets is None
+    sets = checked_sets(sets, model) if sets is not None else constraints(model)
+    history, report = recorder(callback)
+    if search:
+        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps,
+                             train.mirror)
+    else:
+        params = train_from_starts(X, y, model, rng, train, params, sets, report)
+    header = {} if names is None else {"names": names}
+    result = finished(params, X, y, model, sets, history, header, negations)
+    if search and train.steps is None:
+        warn_of_a_bad_fit(result, X, y)
+    return result
+
+
+def read_examples(X, y):
+    """Bits X and y, and the names of the columns where X is a data frame. Masked arrays are
+    refused: what is missing is neither 0 nor 1."""
+    for name, value in ("X", X), ("y", y):
+        require(not np.ma.isMaskedArray(value), name, "no masked array: fill or drop what is "
+                "missing", value, TypeError)
+    names = getattr(X, "columns", None)
+    if names is None:
+        return *examples(X, y), None
+    require(len(set(names)) == len(names), "X", "no column name twice", list(names))
+    columns = [np.asarray(X[name]) for name in names]       # as a whole, bools and ints are objects
+    return *examples(np.stack(columns, axis=1), np.asarray(y)), [str(name) for name in names]
+
+
+def checked_model(model, X, train):
+    """The model to train on the bits X (m, T), with the radius of the options."""
+    model = ModelConfig.paper(X.shape[1]) if model is None else model
+    require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
+    learnable = (model.V, model.input) == (2, "bits")
+    require(learnable, "model", "V = 2 and input bits: what fit can learn", model)
+    shape("X", X, (None, model.T))
+    require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
+    return model if train.radius is None else replace(model, radius=train.radius)
+
+
+def checked_sets(sets, model):
+    """The sets of a caller: a dict from names of the model's parameters to sets that project."""
+    require(isinstance(sets, dict), "sets", "a dict {parameter: set}", sets, TypeError)
+    for name, set_ in sets.items():
+        require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
+        require(isinstance(set_, (Ball, Simplex, Intersection)), f"sets[{name!r}]",
+                "a Ball, Simplex or Intersection", set_, TypeError)
+    return sets
+
+
+def recorder(callback):
+    """A history of steps and losses, and the function report(loss, params) that fills it."""
     history = {"step": [], "loss": []}
 
     def report(loss, params):
@@ -57,37 +116,39 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
         if callback is not None:
             callback(Progress(len(history["step"]), loss, params))
 
-    search = _searches(model, train) and params is None and sets is None
-    sets = _checked(sets, model) if sets is not None else constraints(model)
-    if search:
-        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps, train.mirror)
-    else:
-        params = _plain_loop(X, y, model, rng, train, params, sets, report)
-        params = {name: np.array(value, np.float64, order="C") for name, value in params.items()}
+    return history, report
+
+
+def finished(params, X, y, model, sets, history, header, negations=False):
+    """The Result of trained parameters: float64, with what it says of the training rows."""
+    params = {name: np.array(value, np.float64, order="C") for name, value in params.items()}
     history = {name: np.array(values) for name, values in history.items()}
     _, grads = mean_gradient(params, X, y, model)
     residual = fixed_point_residual(params, grads, sets)
     weights, shares = attention_of(params, X, model), head_shares(params, X, model)
-    return Result(params, model, weights, shares, X.mean(axis=0), history, residual)
+    return Result(params, model, weights, shares, X.mean(axis=0), history, residual, header,
+                  negations)
 
 
-def _checked(sets, model):
-    """The sets of a caller: a dict from names of the model's parameters to sets that can project."""
-    require(isinstance(sets, dict), "sets", "a dict {parameter: set}", sets, TypeError)
-    for name, set_ in sets.items():
-        require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
-        require(isinstance(set_, (Ball, Simplex, Intersection)), f"sets[{name!r}]", "a Ball, Simplex or Intersection",
-                set_, TypeError)
-    return sets
+def warn_of_a_bad_fit(result, X, y):
+    """FitWarning where the model errs almost as often as the more frequent label would."""
+    errors = int(np.count_nonzero((result.model_logits(X) > 0) != y))
+    constant = int(min(y.sum(), len(y) - y.sum()))
+    if errors > DOUBTFUL * constant:
+        warnings.warn(f"the model is wrong on {errors} of its {len(y)} examples, the more frequent "
+                      f"label on {constant}: noise, or a rule that this class cannot hold (a "
+                      "bounded head holds weighted counts; ModelConfig.scalar holds any rule)",
+                      FitWarning, stacklevel=3)
 
 
 def most_steps(model, train):
     """The number of steps that fit will not exceed, for a progress bar."""
-    if _searches(model, train):
+    if searches(model, train):
         return min(longest_search(train.restarts), train.steps or math.inf)
-    return sum(_budget(train, i) for i in range(train.restarts + 1))
+    return sum(steps_from(train, i) for i in range(train.restarts + 1))
 
 
-def _searches(model, train):
-    """Whether fit searches the bounded class (ModelConfig.paper with one head, pgd) rather than run the plain loop."""
+def searches(model, train):
+    """Whether fit searches the bounded class (ModelConfig.paper with one head, pgd) rather than go
+    through the loop."""
     return model.is_paper and train.method != "adam"

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from minitf.checks import integer
+from minitf.checks import integer, require, shape
 from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
 from minitf.learn.rule import exact_rule, read_rule
@@ -20,6 +20,12 @@ def logits_of(params, X, model):
     return in_blocks(predictor(params, model), X, model)
 
 
+def with_negations(X):
+    """The bits X (m, T) and their complements, (m, 2 T)."""
+    X = np.asarray(X)
+    return np.concatenate([X, 1 - X], axis=1)
+
+
 def in_blocks(predict, X, model):
     """predict(X) in blocks of rows."""
     return np.concatenate([predict(X[rows]) for rows in blocks(len(X), model)])
@@ -30,8 +36,10 @@ class Result:
     """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from
     stationary: ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim). `save` keeps the rest.
 
-    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the mean attention,
-    shares (H,) how much of the logit each head moves (minitf.model.head_shares).
+    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the
+    mean attention, shares (H,) how much of the logit each head moves (minitf.fast.head_shares).
+    negations: the model reads 2 T bits, the T columns of a row and then their complements. Rows are
+    given, and positions named, by the T columns; params, model, weights, frequency are of 2 T.
     """
     params: dict = field(repr=False)
     model: ModelConfig
@@ -41,10 +49,22 @@ class Result:
     history: dict = field(default_factory=dict, repr=False)
     residual: float | None = None
     header: dict = field(default_factory=dict)
+    negations: bool = False
+
+    @property
+    def T(self):
+        """The number of columns of a row."""
+        return self.model.T // 2 if self.negations else self.model.T
 
     def logits(self, X):
         """Logits (m,) of examples X (m, T)."""
-        return in_blocks(self._predictor, bits("X", X), self.model)
+        X = bits("X", X)
+        shape("X", X, (None, self.T))
+        return self.model_logits(with_negations(X) if self.negations else X)
+
+    def model_logits(self, X):
+        """Logits (m,) of what the model itself reads, X (m, model.T)."""
+        return in_blocks(self._predictor, X, self.model)
 
     @cached_property
     def _predictor(self):
@@ -59,17 +79,18 @@ class Result:
         return sigmoid(self.logits(X))
 
     def attention(self):
-        """Attention of every head on every position, averaged over the training rows: (H, T)."""
-        return self.weights
+        """Attention of every head on every position, averaged over the training rows: (H, T). A
+        column and its complement share a place."""
+        return self.weights.reshape(len(self.weights), -1, self.T).sum(axis=1)
 
     def strength(self):
         """How strong every position is (T,): its attention, the mean over heads by their shares; without attention,
         its influence."""
-        return self.shares @ self.weights if self.model.H else self.influence()
+        return self.shares @ self.attention() if self.model.H else self.influence()
 
     def support(self, k):
         """The k strongest positions, in increasing order."""
-        k = integer("k", k, 1, self.model.T)
+        k = integer("k", k, 1, self.T)
         order = np.argsort(-self.strength(), kind="stable")
         return tuple(sorted(int(t) for t in order[:k]))
 
@@ -79,9 +100,9 @@ class Result:
         The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T forward passes.
         """
         rng = np.random.default_rng(seed)
-        X = (rng.random((integer("rows", rows, 1), self.model.T)) < self.frequency).astype(np.uint8)
-        base, rates = self.predict(X), np.empty(self.model.T)
-        for t in range(self.model.T):
+        X = (rng.random((integer("rows", rows, 1), self.T)) < self.frequency[:self.T]).astype(np.uint8)
+        base, rates = self.predict(X), np.empty(self.T)
+        for t in range(self.T):
             X[:, t] ^= 1
             rates[t] = (self.predict(X) != base).mean()
             X[:, t] ^= 1
@@ -93,7 +114,8 @@ class Result:
             return None
         heads = np.vstack([np.zeros(self.model.H), np.eye(self.model.H)])[..., None]
         logits = readout(self.params, heads, None, self.model)[0]
-        return logits[0], (logits[1:] - logits[0]) @ self.weights
+        c, v = logits[0], (logits[1:] - logits[0]) @ self.weights
+        return (c + v[self.T:].sum(), v[:self.T] - v[self.T:]) if self.negations else (c, v)
 
     def rule(self, X=None):
         """The Rule that the model holds (minitf.learn.rule): exact on every input if it can be.
@@ -101,19 +123,26 @@ class Result:
         Otherwise None, or with rows X (m, T), labels not needed, the rule read off every other row
         and the number of the rest on which the model differs.
         """
-        names = self.header.get("names")
-        names = tuple(names) if names is not None and len(names) == self.model.T else None
         line = self.affine()
-        rule = None if line is None else exact_rule(line[1], line[0], names)
+        rule = None if line is None else exact_rule(line[1], line[0], self.names)
         if rule is not None or X is None:
             return rule
-        return read_rule(self.predict, np.array(bits("X", X)), self.strength(), names)
+        X = np.asarray(bits("X", X))
+        shape("X", X, (None, self.T))
+        return read_rule(self.predict, X, self.strength(), self.names)
+
+    @property
+    def names(self):
+        """The names of the T columns, where the header has them, else None."""
+        names = self.header.get("names")
+        return tuple(names) if names is not None and len(names) == self.T else None
 
     def save(self, path, **header):
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
         model = {name: None if value == math.inf else value for name, value in asdict(self.model).items()}
         header = {**self.header, **header, "model": model}              # JSON knows no infinity
+        header |= {"negations": True} if self.negations else {}
         means = {"weights": self.weights, "shares": self.shares, "frequency": self.frequency}
         save_arrays(path, {**arrays, **means}, **header)
 
@@ -123,7 +152,9 @@ def load(path):
     arrays, header = load_arrays(path)
     try:
         model = {name: math.inf if value is None else value for name, value in header.pop("model").items()}
-        model = ModelConfig(**model)
+        model, negations = ModelConfig(**model), header.pop("negations", False)
+        require(negations is False or negations is True and model.T % 2 == 0, "negations",
+                "true, of an even number of bits", negations)
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
         means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
         same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
@@ -131,4 +162,5 @@ def load(path):
             reals(name, value)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
-    return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"], header=header)
+    return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"],
+                  header=header, negations=negations)

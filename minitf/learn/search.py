@@ -1,21 +1,31 @@
-"""Train the bounded class: projected gradient descent in an l1 ball that grows, by mirror and by Euclidean steps.
+"""Train the bounded class: projected gradient descent in an l1 ball that grows.
 
-One head over bits: a = softmax(0, q), r_i = sum_t a_t X_it, logit = w r + c. A search is a descent from uniform
-attention (`descend`), for either sign of w, and then restarts that each forbid one position of the best head so far
-(`restarts_from`): a wrong position is replaced where the gradient, not an enumeration, says that another fits better.
+One head over bits, a = softmax(0, q), reads r_i = sum_t a_t X_it and says logit_i = w r_i + c. The
+search is a descent from uniform attention, once for either sign of w, and then rounds of restarts
+that each forbid one position of the best head so far: a wrong position is replaced where the
+gradient, not an enumeration, says that another fits better.
 
-Why mirror steps: the Euclidean gradient in q carries a factor a_t, 1/T at first, and softmax lets the first coordinate
-that grows take everything. The gradient in a itself has no such factor, so all relevant positions rise together. In the
-second half of the stages the two take turns: Euclidean steps remove what is not needed, and a position that was left
-behind still rises. Why both signs: a wrong sign at the start locks onto noise. Why the ball grows: a small one holds
-many weak positions, so that the early choices are averages and not decisions. Why few positions move at a time: the
-rest act as one key, at the cost of one; and among fewer, chance has fewer ways to fit the examples.
+    for stage = 1 .. 8:     ball = {q: ||q||_1 <= radius stage / 8}
+        repeat 10 times:    q <- P_ball(q + step d),    (w, c) <- a few Newton steps,
+                            kept where the loss does not rise; step grows by half, or is halved
+
+A Euclidean step follows d = -dloss/dq = a * g, with g = average - dloss/da. A mirror step raises the
+strong half of g itself, the positions with g > max |g| / 2.
+
+Why mirror steps: the factor a_t is 1/T at first, and softmax lets the first coordinate that grows
+take everything; without it all relevant positions rise together. In the second half of the stages
+the two take turns: Euclidean steps remove what is not needed, and a position that was left behind
+still rises. Why both signs: a wrong sign at the start locks onto noise. Why the ball grows: a small
+one holds many weak positions, so that the early choices are averages and not decisions. Why few
+positions move at a time: among fewer, chance has fewer ways to fit the examples, and it is cheap.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from minitf.checks import require
-from minitf.learn.readout import refit, slope
-from minitf.learn.working_set import attend, Heads, steepest, view, WIDE
+from minitf.learn.readout import loss_gradient, refit
+from minitf.learn.working_set import WIDE, Candidates, WorkingSet, moved_to, steepest
 from minitf.projections import Ball
 from minitf.tasks import Packed
 
@@ -25,63 +35,90 @@ FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at
 DROPPED = 8             # a round of restarts tries to do without each of at most this many positions
 
 
+class Point(NamedTuple):
+    """Where n descents are: scores q (n, s), attention a (n, s), averages of the bits r (n, m),
+    readout w, c and mean loss (n,)."""
+    q: np.ndarray
+    a: np.ndarray
+    r: np.ndarray
+    w: np.ndarray
+    c: np.ndarray
+    loss: np.ndarray
+
+    def where(self, better, other):
+        """This point for the descents that are better, the other for the rest."""
+        return Point(*(np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+                       for new, old in zip(self, other)))
+
+
 def direction(a, average, gradient, allowed, mirror):
-    """Unit-height step on q (n, s) from the gradient in a and its average under a: mirror steps raise its strong half,
-    others a * it."""
+    """Step of unit height on q (n, s), from the gradient in a (n, s) and its average under a (n, 1):
+    the strong half of average - gradient for mirror steps, a * (average - gradient) for others."""
     d = allowed * (average - gradient)
     d = d if mirror else a * d
     d /= np.maximum(np.abs(d).max(axis=1, keepdims=True), np.finfo(d.dtype).tiny)
     return np.maximum(2 * d - 1, 0) if mirror else d
 
 
-def descend(X, y, q, at, sign, model, forbidden=-1, first=1, steps=STEPS, mirror=True, fixed=False):
-    """Yield the n candidate heads after every step of a descent from q (n, s) at s positions, the readout refitted at
-    every step.
+def descend(X, y, q, at, sign, model, *, forbidden=-1, first=1, steps=STEPS, mirror=True,
+            fixed=False):
+    """Yield the n Candidates after every step of a descent from scores q (n, s) at s positions.
 
-    X Packed (m, T), y (m,), sign (n,) of w; forbidden (n,): a position that candidate i may not use. Every iterate lies
-    in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64: rounded to float32 it could leave. Among more
-    than WIDE positions only those move, within a stage, that are `steepest` at its start; if fixed, those at hand.
+    X Packed (m, T), y (m,), sign (n,) of w; forbidden (n,): a position that candidate i may not use.
+    Every iterate lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64: rounded to
+    float32 it could leave. Of more than WIDE positions a stage moves the steepest; if fixed, those
+    at hand.
     """
-    n, T = len(q), X.shape[1]
-    q, seen = Ball("l1", model.radius * first / STAGES, axes=1).project(q), view(X, at)
-    a, r = attend(q, seen)
-    w, c, loss = refit(r, y, sign * min(4.0, model.bound), np.zeros(n), sign, model.bound, steps=4)
+    seen, now = start(X, y, q, at, sign, model, first)
     for stage in range(first, STAGES + 1):
-        ball, step = Ball("l1", model.radius * stage / STAGES, axes=1), np.ones((n, 1))
-        if T > WIDE and not fixed:
-            at = steepest(X, *slope(r, y, w, c, sign), Heads(q, w, c, loss, at, T))
-            kept, old = np.isin(at, seen.at), q[:, np.isin(seen.at, at)]
-            q, seen = np.zeros((n, len(at))), view(X, at)
-            q[:, kept] = old
-            a, r = attend(q, seen)
+        ball = Ball("l1", model.radius * stage / STAGES, axes=1)
+        step = np.ones(len(q))
+        if X.shape[1] > WIDE and not fixed:
+            seen, now = at_steepest(seen, now, X, y, sign)
         allowed = seen.at != np.reshape(forbidden, (-1, 1))
         for i in range(steps):
-            residual, average = slope(r, y, w, c, sign)
+            residual, average = loss_gradient(now.r, y, now.w, now.c, sign)
             natural = mirror and (stage <= STAGES // 2 or i % 2 == 1)
-            d = direction(a, average, residual @ seen.bits, allowed, natural)
-            q_new = ball.project(q + step * d)
-            a_new, r_new = attend(q_new, seen)
-            w_new, c_new, loss_new = refit(r_new, y, w, c, sign, model.bound)
-            better = loss_new <= loss
-            w, c, loss = (np.where(better, new, old) for new, old in ((w_new, w), (c_new, c), (loss_new, loss)))
-            better = better[:, None]
-            q, a, r = (np.where(better, new, old) for new, old in ((q_new, q), (a_new, a), (r_new, r)))
+            d = direction(now.a, average, residual @ seen.bits, allowed, natural)
+            q_new = ball.project(now.q + step[:, None] * d)
+            a, r = seen.average(q_new)
+            new = Point(q_new, a, r, *refit(r, y, now.w, now.c, sign, model.bound))
+            better = new.loss <= now.loss
+            now = new.where(better, now)
             step = np.where(better, np.minimum(1.5 * step, 4), step / 2)
-            yield Heads(q, w, c, loss, seen.at, T)
+            yield Candidates(now.q, now.w, now.c, now.loss, seen.at, X.shape[1])
+
+
+def start(X, y, q, at, sign, model, first):
+    """The working set and the Point where a descent begins: q in the first ball, its best readout."""
+    q = Ball("l1", model.radius * first / STAGES, axes=1).project(q)
+    seen = WorkingSet.of(X, at)
+    a, r = seen.average(q)
+    w, c = sign * min(4.0, model.bound), np.zeros(len(q))
+    return seen, Point(q, a, r, *refit(r, y, w, c, sign, model.bound, steps=4))
+
+
+def at_steepest(seen, now, X, y, sign):
+    """The working set of the positions whose scores would change fastest, and the Point in it."""
+    at = steepest(X, *loss_gradient(now.r, y, now.w, now.c, sign), seen.at, now.q)
+    seen, q = moved_to(seen, X, at, now.q)
+    a, r = seen.average(q)
+    return seen, now._replace(q=q, a=a, r=r)
 
 
 def restarts_from(head, X, y, model, mirror=True):
-    """Yield the candidates of a descent that starts from a head once without each of its strongest positions."""
+    """Yield the Candidates of a descent that starts from a head once without each of its strongest
+    positions, which it may not use again."""
     top = np.argsort(-head.q[0], kind="stable")[:DROPPED]
     top = top[head.q[0, top] > 0]
     q = np.repeat(head.q, len(top), axis=0)
     q[np.arange(len(top)), top] = 0
-    yield from descend(X, y, q, head.at, np.full(len(top), sign_of(head)), model, head.at[top], FIRST_AGAIN,
-                       mirror=mirror)
+    yield from descend(X, y, q, head.at, np.full(len(top), sign_of(head)), model,
+                       forbidden=head.at[top], first=FIRST_AGAIN, mirror=mirror)
 
 
 def refine(head, X, y, model):
-    """Yield the descent, in the full ball, of the strong half of a head alone."""
+    """Yield the Candidates of a descent, in the full ball, of the strong half of a head alone."""
     highest = head.q.max()
     strong = head.q[0] >= min(highest, highest / 2)
     yield from descend(X, y, head.q[:, strong], head.at[strong], np.array([sign_of(head)]), model,
@@ -89,6 +126,7 @@ def refine(head, X, y, model):
 
 
 def sign_of(head):
+    """The sign of the readout, 1 for 0."""
     return 1.0 if head.w[0] >= 0 else -1.0
 
 
@@ -98,37 +136,48 @@ def longest_search(restarts):
 
 
 def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
-    """Search the bounded class: a descent from uniform attention, then rounds of restarts while they lower the loss.
+    """Search the bounded class; returns the parameters of one head.
 
-    X (m, T) or Packed, y (m,) of 0 and 1. Stops when the mean training loss is at most tol, when a round does not help,
-    or after `restarts` rounds; then tries to do with the strong half of the positions, and keeps that unless it is worse by more
-    than log(m)/(2 m) for each position given up (Schwarz 1978). report(loss, candidates) is called after every step;
-    after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
+    1  Descend from uniform attention, for either sign of w.
+    2  Restart without each of the strongest positions, in at most `restarts` rounds, until the mean
+       training loss is at most tol or a round does not lower it.
+    3  Try to do with the strong half of the positions. Keep that unless its loss is higher by more
+       than log(m) / (2 m) for each position given up (Schwarz 1978).
+
+    X (m, T) or Packed, y (m,) of 0 and 1. report(loss, candidates) is called after every step; after
+    `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
     """
     require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = Packed.of(X), y.astype(np.float64)
-    left = np.inf if steps is None else steps
-
-    def run(candidates):
-        nonlocal left
-        for heads in candidates:
-            report(float(heads.loss.min()), heads)
-            left -= 1
-            if left == 0:
-                break
-        return heads.top()
-
+    follow = follower(report, np.inf if steps is None else steps)
     at = np.arange(min(X.shape[1], WIDE))
-    best = run(descend(X, y, np.zeros((2, len(at))), at, np.array([1.0, -1.0]), model, mirror=mirror))
+    best, left = follow(descend(X, y, np.zeros((2, len(at))), at, np.array([1.0, -1.0]), model,
+                                mirror=mirror))
     for _ in range(restarts):
         if best.loss <= tol or best.q.max() <= 0 or left == 0:
             break
-        other = run(restarts_from(best, X, y, model, mirror))
+        other, left = follow(restarts_from(best, X, y, model, mirror))
         if other.loss >= best.loss:
             break
         best = other
     if left == 0:
-        return best.best()
-    sparse = run(refine(best, X, y, model))
+        return best.params()
+    sparse, _ = follow(refine(best, X, y, model))
     dropped = np.count_nonzero(best.q) - np.count_nonzero(sparse.q)
-    return (sparse if sparse.loss <= best.loss + dropped * np.log(len(y)) / (2 * len(y)) else best).best()
+    allowed = dropped * np.log(len(y)) / (2 * len(y))
+    return (sparse if sparse.loss <= best.loss + allowed else best).params()
+
+
+def follower(report, left):
+    """The function that follows a descent to its end, or for the `left` steps that all descents may
+    take: it reports every step and returns the lowest candidate and what is left."""
+    def follow(descent):
+        nonlocal left
+        for candidates in descent:
+            report(float(candidates.loss.min()), candidates)
+            left -= 1
+            if left == 0:
+                break
+        return candidates.lowest(), left
+
+    return follow

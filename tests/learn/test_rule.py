@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minitf.learn import exact_rule, fit, read_rule, Result, Rule, TrainConfig
+from minitf.learn import Result, Rule, TrainConfig, exact_rule, fit, read_rule
 from minitf.model import ModelConfig
 from minitf.tasks import sample_task
 

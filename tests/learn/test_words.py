@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minitf.learn import in_words
-from minitf.learn.words import by_products, MOST
+from minitf.learn.words import MOST, by_products
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
 

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from minitf.fast import mean_gradient
-from minitf.learn import TrainConfig, descend
+from minitf.learn import TrainConfig, minibatch_descent
 from minitf.model import ModelConfig, init_params
 from minitf.ops import attention
 
@@ -62,8 +62,8 @@ def steps(cell, peers):
 def minitf_step(params, X, y, model):
     """One step of the loop that `fit` runs, on all examples."""
     train = TrainConfig(method="adam", batch=len(X), lr=LR, weight_decay=0.0)
-    return functools.partial(next,
-                             descend(X, y, params, model, np.random.default_rng(0), train, {}))
+    rng = np.random.default_rng(0)
+    return functools.partial(next, minibatch_descent(X, y, params, model, rng, train, {}))
 
 
 def products(m, T, columns=68):

@@ -10,17 +10,17 @@ import pytest
 import minitf.tasks.rules
 import minitf.tasks.samples
 import minitf.tasks.supports
-from minitf.learn.working_set import Heads
 from minitf.fast.forward import attention_of, forward, head_shares
+from minitf.files import load_arrays, save_arrays
+from minitf.learn.fit import Progress, fit, most_steps
+from minitf.learn.loop import TrainConfig, undecided
+from minitf.learn.result import Result, load
+from minitf.learn.working_set import Candidates
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import constraints, init_params, shapes
-from minitf.files import load_arrays, save_arrays
 from minitf.projections.balls import Ball
 from minitf.projections.intersections import Intersection
 from minitf.tasks.samples import sample_task
-from minitf.learn.result import load, Result
-from minitf.learn.fit import fit, most_steps, Progress
-from minitf.learn.loop import _doubts, TrainConfig
 
 SMALL = ModelConfig.scalar(16, H=2, d=8, d_o=6)
 SHORT = TrainConfig(steps=30, restarts=1)
@@ -101,7 +101,7 @@ def test_every_iterate_is_in_the_class(method, model):
 
     def callback(progress):
         params = progress.params
-        params = {"q": params.q, "w": params.w, "c": params.c[:, None]} if isinstance(params, Heads) else params
+        params = {"q": params.q, "w": params.w, "c": params.c[:, None]} if isinstance(params, Candidates) else params
         for name, ball in sets.items():
             value = params[name].astype(np.float64)
             size = np.abs(value).sum(axis=-1) if ball.kind == "l1" else np.abs(value)
@@ -206,11 +206,11 @@ def test_a_memorising_model_is_doubted_and_a_true_one_is_not():
     rule = reading | {"w": 16.0 * np.eye(24)[3]}
     for params in memory, rule:
         assert (np.abs(forward(params, X, model)[0] - np.where(y, 8, -8)) < 1e-6).all()             # both fit
-    assert _doubts(rule, X, y, fresh, model, 0.02) == 0
-    assert 0.05 < _doubts(memory, X, y, fresh, model, 0.02) < 1
-    assert _doubts(rule, X, 1 - y, fresh, model, 0.02) == 1                                         # sure, and wrong
+    assert undecided(rule, X, y, fresh, model, 0.02) == 0
+    assert 0.05 < undecided(memory, X, y, fresh, model, 0.02) < 1
+    assert undecided(rule, X, 1 - y, fresh, model, 0.02) == 1                                         # sure, and wrong
     share = (np.abs(forward(memory, fresh, model)[0]) < 2).mean()
-    assert _doubts(memory, X, 1 - y, fresh, model, 0.02) == 1 + share
+    assert undecided(memory, X, 1 - y, fresh, model, 0.02) == 1 + share
 
 
 def test_a_start_without_doubt_ends_the_training():

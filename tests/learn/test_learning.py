@@ -10,11 +10,11 @@ import statistics
 import numpy as np
 import pytest
 
-from minitf.lab.run import plan_task, streams
 from minitf.lab.holdout import wilson
+from minitf.lab.run import plan_task, streams
+from minitf.learn.fit import fit
 from minitf.model.config import ModelConfig
 from minitf.tasks.samples import sample_task
-from minitf.learn.fit import fit
 
 FIRST_SEED = int(os.environ.get("FIRST_SEED", 0))
 SHARE = 1 if "FIRST_SEED" in os.environ else 4

@@ -3,18 +3,26 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from minitf.learn import search as bounded
-from minitf.learn.readout import mean_loss, refit, RIDGE, slope
-from minitf.learn.search import (descend, direction, fit_bounded, longest_search, refine,
-                                 restarts_from, STAGES, STEPS)
-from minitf.learn.working_set import attend, Heads, view
-from minitf.ops.primitives import logistic, sigmoid
 from minitf.fast.forward import forward
-from minitf.model.config import ModelConfig
-from minitf.tasks.packed import Packed
-from minitf.tasks.samples import sample_task
+from minitf.learn import search as bounded
 from minitf.learn.fit import fit
 from minitf.learn.loop import TrainConfig
+from minitf.learn.readout import RIDGE, loss_gradient, mean_loss, refit
+from minitf.learn.search import (
+    STAGES,
+    STEPS,
+    descend,
+    direction,
+    fit_bounded,
+    longest_search,
+    refine,
+    restarts_from,
+)
+from minitf.learn.working_set import Candidates, WorkingSet
+from minitf.model.config import ModelConfig
+from minitf.ops.primitives import logistic, sigmoid
+from minitf.tasks.packed import Packed
+from minitf.tasks.samples import sample_task
 
 
 def sample(seed, kind="and", T=64, k=3, m=62, **options):
@@ -94,17 +102,17 @@ def test_refit_survives_what_has_no_curvature():
 
 def test_euclidean_steps_follow_the_gradient_and_mirror_steps_its_strong_half():
     _, X, y = sample(3, T=12, m=30)
-    seen, y = view(Packed.of(X), np.arange(0, 12, 2)), y.astype(np.float64)        # six positions; six act as one key
+    seen, y = WorkingSet.of(Packed.of(X), np.arange(0, 12, 2)), y.astype(np.float64)        # six positions; six act as one key
     rng = np.random.default_rng(3)
     q = rng.standard_normal((1, 6))
     w, c = np.array([3.0]), np.array([-1.0])
-    a, r = attend(q, seen)
-    residual, average = slope(r, y, w, c, np.ones(1))
+    a, r = seen.average(q)
+    residual, average = loss_gradient(r, y, w, c, np.ones(1))
     assert np.allclose(residual, (sigmoid(w * r + c) - y) / y.size) and np.isclose(average, (residual * r).sum())
     step = direction(a, average, residual @ seen.bits, True, mirror=False)
     for t in range(6):
         h = 1e-2 * np.eye(6)[t]
-        rise, fall = (mean_loss(attend(q + e, seen)[1], y, w, c)[0] for e in (h, -h))
+        rise, fall = (mean_loss(seen.average(q + e)[1], y, w, c)[0] for e in (h, -h))
         decrease = (fall - rise) / 2e-2
         if t == 0:
             size = decrease / step[0, 0]
@@ -121,10 +129,10 @@ def test_positions_of_score_0_act_as_one_key():
     rng, at = np.random.default_rng(0), np.array([3, 4, 11, 29])
     q, full = rng.standard_normal((2, 4)), np.zeros((2, 30))
     full[:, at] = q
-    a, r = attend(q, view(Packed.of(X), at))
-    a_full, r_full = attend(full, view(Packed.of(X), np.arange(30)))
+    a, r = WorkingSet.of(Packed.of(X), at).average(q)
+    a_full, r_full = WorkingSet.of(Packed.of(X), np.arange(30)).average(full)
     assert np.abs(a - a_full[:, at]).max() < 1e-6 and np.abs(r - r_full).max() < 1e-6
-    params = Heads(q, np.ones(2), np.zeros(2), np.array([2.0, 1.0]), at, 30).best()
+    params = Candidates(q, np.ones(2), np.zeros(2), np.array([2.0, 1.0]), at, 30).params()
     assert np.array_equal(params["q"], full[1:]) and (params["w"].shape, params["c"].shape) == ((1,), ())
     exact = forward(params, X, ModelConfig.paper(30))[0]
     assert np.abs(r[1] - exact).max() < 1e-6
@@ -152,12 +160,12 @@ def test_restarts_forbid_one_strong_position_each_and_refining_keeps_the_strong_
     model, (X, y) = ModelConfig.paper(20), ready(X, y)
     q = np.zeros((1, 20))
     q[0, [2, 5, 7, 11]] = [4, 3, 1, -2]
-    head = Heads(q, np.array([5.0]), np.array([-2.0]), np.array([1.0]), np.arange(20), 20)
+    head = Candidates(q, np.array([5.0]), np.array([-2.0]), np.array([1.0]), np.arange(20), 20)
     for heads in restarts_from(head, X, y, model):
         assert heads.q.shape == (3, 20) and inside(heads, model)
         assert heads.q[0, 2] == heads.q[1, 5] == heads.q[2, 7] == 0
     for heads in refine(head, X, y, model):
-        assert set(np.flatnonzero(heads.best()["q"])) <= {2, 5}
+        assert set(np.flatnonzero(heads.params()["q"])) <= {2, 5}
     negative = head._replace(q=-1 - np.arange(20.0)[None] / 20)
     assert [*refine(negative, X, y, model)][-1].at.tolist() == [0]
 
