@@ -7,6 +7,7 @@ training.
 """
 import math
 import time
+import warnings
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from minitf.checks import choice, integer, require
 from minitf.files import VERSION
 from minitf.lab.draw import auto_m, auto_method, draw_sample
 from minitf.lab.holdout import HOLDOUT, count_correct
-from minitf.learn import TrainConfig, fit
+from minitf.learn import FitWarning, TrainConfig, fit
 from minitf.model import ModelConfig, constraints
 from minitf.tasks import sample_task
 from minitf.theory import certify
@@ -159,5 +160,7 @@ def choose(usual, model, method, T, k, H, radius, steps):
 def timed_fit(X, y, config, rng, train, callback):
     """fit, and the seconds that it took."""
     start = time.perf_counter()
-    result = fit(X, y, config, rng, train=train, callback=callback)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)             # the record says how it went
+        result = fit(X, y, config, rng, train=train, callback=callback)
     return result, time.perf_counter() - start

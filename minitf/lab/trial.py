@@ -4,6 +4,7 @@
 """
 import math
 import time
+import warnings
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from minitf.lab.draw import ATTEMPTS, first_determined, is_determined
 from minitf.lab.holdout import HOLDOUT, count_correct, fourier_gaps, predictors_of
 from minitf.lab.protocol import METHODS, RECORD, SNAPSHOTS, settings, stream, yardstick
 from minitf.lab.run import MODELS
-from minitf.learn import Candidates, fit, logits_of
+from minitf.learn import Candidates, FitWarning, fit, logits_of
 from minitf.ops import logistic
 from minitf.tasks import consistent_supports, sample_task
 
@@ -140,7 +141,9 @@ def train_with_snapshots(job, X, y, model, rng, train):
         check()
 
     try:
-        params = fit(X, y, model, rng, train=train, sets=sets, callback=callback).params
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)         # the record says how it went
+            params = fit(X, y, model, rng, train=train, sets=sets, callback=callback).params
         timeout = False
     except Timeout:
         params, timeout = params_of(last), True

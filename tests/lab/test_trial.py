@@ -91,7 +91,7 @@ def test_many_bounded_heads_are_asked_as_one_product():
     task = sample_task(np.random.default_rng(0), "and", 20, 3)
     X, y = task.sample(np.random.default_rng(1), 30)
     heads = []
-    trials.fit(X, y, protocol.settings(a_job(20))[0], callback=lambda state: heads.append(state.params.best()))
+    trials.fit(X, y, protocol.settings(a_job(20))[0], callback=lambda state: heads.append(state.params.params()))
     heads, model = heads[::8], protocol.settings(a_job(20))[0]
     fast = holdout.labels_of(holdout.predictors_of(heads, model), X)
     slow = np.array([trials.logits_of(head, X, model) > 0 for head in heads])
