@@ -51,6 +51,24 @@ SIZES = List(positive, "positive integers as in 16,64,256")
 PAIRS = List(pair, "pairs of examples and positions as in 64x64,256x1024")
 
 
+class Size(click.ParamType):
+    """Width and height in inches, as in 6.5x4."""
+    name = "size"
+
+    def convert(self, value, param, context):
+        try:
+            width, height = map(float, value.split("x"))
+        except ValueError:
+            width = height = 0.0
+        if not (1 <= width <= 100 and 1 <= height <= 100):
+            self.fail(f"expected width x height from 1x1 to 100x100 inches, got {value!r}", param,
+                      context)
+        return width, height
+
+
+SIZE = Size()
+
+
 def labels_of(table):
     """The labels of a --table, such as 0110 or 0,1,1,0."""
     labels = table.replace(",", "")

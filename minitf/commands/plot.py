@@ -6,22 +6,30 @@ from itertools import groupby
 
 import click
 
+from minitf.checks import require
+from minitf.commands.options import SIZE
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json, write_whole
 from minitf.lab import IDENTITY, ROW, fit_laws, points, read_runs, series_of
 
+PANELS = "success", "m90", "attention", "loss", "accuracy", "fourier"
+
 
 @click.command(epilog="""\b
-Example:
-  minitf plot runs.jsonl adam.jsonl -o figure.png --csv table.csv""")
+Examples:
+  minitf plot runs.jsonl adam.jsonl -o figure.png --csv table.csv
+  minitf plot runs.jsonl --panel m90 -o column.pdf""")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "output", required=True, type=click.Path(),
-              help="Draw the figure to this file.")
+@click.option("-o", "output", type=click.Path(),
+              help="Draw the figure to this file (needs the plot extra).")
 @click.option("--csv", type=click.Path(), help="Write the table to this file, too.")
+@click.option("--size", type=SIZE, help="Inches of the figure, as in 6.5x4.")
+@click.option("--panel", type=click.Choice(PANELS),
+              help="One panel alone, 3.3 inches wide with 8 pt text, as for a column.")
 @click.option("--json", is_flag=True,
               help="Print one JSON object instead of the table: 0 is below the m tried, null "
                    "above.")
-def plot(files, output, csv, json):
+def plot(files, output, csv, size, panel, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 
     FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training
@@ -30,13 +38,16 @@ def plot(files, output, csv, json):
     """
     with bad_input():
         check_outputs(files, output=output, csv=csv)
-        curves = need("minitf.lab.figures.sweep", "matplotlib", "plot")
+        for name, value in (("size", size), ("panel", panel)):
+            require(value is None or output is not None, name, "only together with -o", value)
+        figures = None if output is None else need("minitf.lab.figures.sweep", "matplotlib", "plot")
         runs = read_runs(files)
     rows = points(runs)
     series = [list(group) for _, group in groupby(rows, series_of)]
     fitted = [fit_laws(group) for group in series]
     with bad_input():
-        curves.draw(runs, rows, output)
+        if figures is not None:
+            figures.draw(runs, rows, output, size, panel)
         if csv is not None:
             write_whole(csv, lambda file: file.write(as_csv(rows).encode()))
     if json:
@@ -45,7 +56,7 @@ def plot(files, output, csv, json):
         return
     click.echo("\n\n".join(map(section, series, fitted)))
     written = [f"Written    {path}" for path in (output, csv) if path is not None]
-    click.echo("\n" + "\n".join(written))
+    click.echo("\n".join(["", *written] if written else []), nl=bool(written))
 
 
 HEADS = ("T", "runs", "seeds", "redrawn", "ambiguous", "timeouts", "m50 [95 %]", "m90 [95 %]",
@@ -106,10 +117,17 @@ def laws_of(k, fitted):
         yield f"      without T = {cut}, cut off by the m tried"
 
 
+BEYOND = {0: "below", math.inf: "above"}
+CUT = [f"{name}{end}" for name in ("m50", "m90", "ratio") for end in ("", "_low", "_high")]
+CUT += ["m90_isotonic", "m90_any"]
+
+
 def as_csv(rows):
-    """The table as CSV: 0 and inf stand for below and above the m tried."""
+    """The table as CSV; below and above stand for below and above the m tried."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*IDENTITY, *ROW])
-    writer.writerows([row[name] for name in (*IDENTITY, *ROW)] for row in rows)
+    for row in rows:
+        writer.writerow([BEYOND.get(row[name], row[name]) if name in CUT else row[name]
+                         for name in (*IDENTITY, *ROW)])
     return text.getvalue()

@@ -160,6 +160,6 @@ def check_outputs(reads=(), **paths):
     for name in {"plot", "output"} & set(paths):
         canvas = need("matplotlib.backend_bases", "matplotlib", "plot").FigureCanvasBase
         kind = os.path.splitext(paths[name])[1][1:].lower() or "png"
-        kinds = canvas.get_supported_filetypes()
+        kinds = canvas.get_supported_filetypes().keys() - {"pgf", "raw", "rgba"}    # pgf: LaTeX
         require(kind in kinds, name, "a file name ending in ." + ", .".join(sorted(kinds)),
                 paths[name])

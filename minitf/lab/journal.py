@@ -13,30 +13,32 @@ values of its first few keys.
 import gzip
 import json
 import os
+import warnings
 import zlib
 from pathlib import Path
 
 from minitf.checks import require
 from minitf.files import as_json
 
-START = b'{"protocol": '     # of every line: what a torn line must begin with to be cut off
-
+GZIP = b"\x1f\x8b"      # how a compressed file begins
 
 def parse(path, data):
-    """The records of the complete lines of `data`, and how many bytes those lines take."""
-    whole = data.rfind(b"\n") + 1
-    torn, records = data[whole:], []
-    ours = f"{path}: not a file of runs, or damaged"
-    if not (torn.startswith(START) or START.startswith(torn)):
-        raise ValueError(f"{ours} (its end)")
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+    """The records of the lines of `data`, any JSON objects with a protocol, and how many bytes they
+    take: a line at the end that was torn off is left out, blank lines mean nothing."""
+    records, end = [], 0
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
         try:
-            records.append(json.loads(line) if line.startswith(START) else None)
+            record = json.loads(line) if line.strip() else {"protocol": None}
         except (ValueError, RecursionError):
-            records.append(None)
-        if not isinstance(records[-1], dict):
-            raise ValueError(f"{ours} (line {number})")
-    return records, whole
+            record = None
+        ours = isinstance(record, dict) and "protocol" in record
+        torn = end + len(line) == len(data) and not line.endswith(b"\n") and line[:1] == b"{"
+        if not ours and not (torn and record is None):
+            raise ValueError(f"{path}: not a file of runs, or damaged (line {number})")
+        if ours:
+            records += [record] * bool(line.strip())
+            end += len(line)
+    return records, end
 
 
 def read(path):
@@ -44,7 +46,7 @@ def read(path):
     kind of file."""
     data = Path(path).read_bytes()
     try:
-        return parse(path, gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)[0]
+        return parse(path, gzip.decompress(data) if data[:2] == GZIP else data)[0]
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise ValueError(f"{path}: not a file of runs, or damaged") from None
 
@@ -58,10 +60,14 @@ class Journal:
     """
 
     def __init__(self, path, identity):
+        plain = "a name without .gz (compress it when it is whole: plot reads .gz)"
+        require(not str(path).endswith(".gz"), "out", plain, path)
         self.path, self.file = path, os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             lock(self.file, path)
-            self.records, whole = parse(path, Path(path).read_bytes())
+            data = Path(path).read_bytes()
+            require(data[:2] != GZIP, "out", "a file that is not compressed", path)
+            self.records, whole = parse(path, data)
             for record in self.records:
                 for key, wanted in identity.items():
                     if record.get(key, "nothing") != wanted:
@@ -69,6 +75,8 @@ class Journal:
                                          f"{path} with {key} "
                                          f"{record.get(key)}")
             os.ftruncate(self.file, whole)
+            if whole and data[whole - 1:whole] != b"\n":
+                os.write(self.file, b"\n")
         except BaseException:
             self.close()
             raise
@@ -97,3 +105,6 @@ def lock(file, path):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         require(False, "out", "a file that no other sweep is writing", path)
+    except OSError:
+        warnings.warn(f"{path}: its file system has no locks; see to it that no other sweep "
+                      "writes there", stacklevel=3)

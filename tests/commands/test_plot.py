@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_beyond_the_m_tried_is_said_so(plot, tmp_path):
     out = plot(low, high, "-o", "a.png", "--csv", "a.csv")[1]
     assert ">14.0 [>14.0, >14.0]" in out and "<100 [<100, <100]" in out and ">0.48 [>0.48, >0.48]" in out
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
-    assert [row["m90"] for row in rows] == ["inf", "0.0"]
+    assert [row["m90"] for row in rows] == ["above", "below"]
 
 
 # what it draws
@@ -218,7 +219,6 @@ def test_bad_input_is_one_line_before_any_work(plot, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "points", lambda runs: pytest.fail("work had begun"))
     path = invent(tmp_path / "a.jsonl", T=(16,), reps=2)
     refused(plot("-o", "a.png"), "FILES")
-    refused(plot(path), "-o")
     refused(plot("none.jsonl", "-o", "a.png"), "none.jsonl: No such file")
     refused(plot(tmp_path, "-o", "a.png"), "directory")
     refused(plot(path, "-o", "no/a.png"), "no such directory")
@@ -245,3 +245,47 @@ def test_without_matplotlib_it_says_what_to_install(plot, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
     refused(plot(invent(tmp_path / "a.jsonl", T=(16,), reps=2), "-o", "a.png"), r"needs matplotlib.*\[plot\]")
+
+
+# for print, and without matplotlib
+
+def test_a_table_needs_no_figure_and_no_matplotlib(plot, tmp_path, monkeypatch):
+    path = invent(tmp_path / "a.jsonl", T=(16,), m=(10, 12, 14))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = plot(path, "--csv", "a.csv")
+    row, = csv.DictReader((tmp_path / "a.csv").open())
+    assert (code, err) == (0, "") and out.endswith("\nWritten    a.csv\n")
+    assert row["m90"] == row["ratio"] == row["m90_high"] == "above" and row["m_highest"] == "14"
+    assert plot(path)[0] == 0 and "and, k = 3" in plot(path)[1]
+    assert json.loads(plot(path, "--json")[1])["figure"] is None
+
+
+def test_low_ends_are_words_too(plot, tmp_path):
+    plot(invent(tmp_path / "a.jsonl", T=(16,), m=(100, 120)), "--csv", "a.csv")
+    row, = csv.DictReader((tmp_path / "a.csv").open())
+    assert row["m50"] == row["m90"] == row["ratio_low"] == "below" and row["redraws"].isdecimal()
+
+
+@pytest.mark.parametrize("panel", ["success", "m90", "attention"])
+def test_one_panel_for_a_column(plot, tmp_path, panel):
+    path = invent(tmp_path / "a.jsonl")
+    assert plot(path, "-o", "a.pdf", "--panel", panel)[0] == 0
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/Type3" not in pdf and b"/Subtype /Type0" in pdf                  # fonttype 42: letters stay letters
+    width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+)", pdf).groups())
+    assert (width, height) == pytest.approx((3.3 * 72, 3.0 * 72))
+
+
+def test_size_is_that_of_the_figure(plot, tmp_path):
+    path = invent(tmp_path / "a.jsonl")
+    assert plot(path, "-o", "a.svg", "--size", "6.5x4", "--panel", "m90")[0] == 0
+    assert re.search(r'width="468pt" height="288pt"', (tmp_path / "a.svg").read_text())
+
+
+@pytest.mark.parametrize("words, message", [
+    (("--panel", "m90"), "--panel: expected only together with -o"), (("--size", "3x2"), "--size: expected only toge"),
+    (("-o", "a.png", "--size", "3"), "expected width x height"), (("-o", "a.png", "--panel", "loss"), "--panel: expected one "
+     "that these runs have .success, m90, attention., got 'loss'"), (("-o", "a.pgf"), "expected a file name ending in")])
+def test_what_cannot_be_drawn_is_one_line(plot, tmp_path, words, message):
+    code, out, err = plot(invent(tmp_path / "a.jsonl", T=(16, 64), reps=4), *words)
+    assert (code, out, err.count("\n")) == (2, "", 1) and re.search(message, err), err

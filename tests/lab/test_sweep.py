@@ -144,7 +144,7 @@ def test_every_torn_end_is_cut_off_and_nothing_else(tmp_path):
     first = whole.index(b"\n") + 1
     for end in range(len(whole) + 1):
         path.write_bytes(whole[:end])
-        count = 0 if end < first else 1 if end < len(whole) else 2
+        count = 0 if end < first - 1 else 1 if end < len(whole) - 1 else 2      # the end of the line may lack
         assert len(journal.read(path)) == count and path.read_bytes() == whole[:end]
         again = journal.Journal(path, config)
         assert again.records == [record, record | {"rep": 1}][:count]
@@ -154,7 +154,7 @@ def test_every_torn_end_is_cut_off_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"name,age\n", b"notes", b'{"a": 1}\n', b'{"protocol": 1, "T"\n', b"\x00\x01\n",
-                                  b'{"protocol": 1}\n\n', b'{"protocol": 1}\nnotes', b"[1]\n",
+                                  b'{"protocol": 1}\nnotes', b"[1]\n", b'{"protocol": 1}{"protocol": 1}\n',
                                   b'{"protocol": ' + b"[" * 10 ** 5 + b"\n"])
 def test_a_foreign_or_damaged_file_is_refused_and_left_alone(tmp_path, data):
     path = tmp_path / "runs.jsonl"
@@ -176,6 +176,42 @@ def test_a_file_of_another_identity_is_refused_by_name(tmp_path, key, other):
     with pytest.raises(ValueError, match=message):
         sweep(path, T=[16], executor=Here())
     assert path.read_bytes() == before
+
+
+def test_any_json_lines_of_runs_are_read(tmp_path):
+    records = [{"protocol": 1, "task": "and", "m": m} for m in range(3)]
+    path = tmp_path / "runs.jsonl"
+    for write in (lambda r: json.dumps(r, separators=(",", ":")), lambda r: json.dumps(r, sort_keys=True),
+                  lambda r: json.dumps(r) + "\r", lambda r: "  " + json.dumps(r) + " \n"):
+        path.write_text("\n".join(map(write, records)) + "\n\n")
+        assert journal.read(path) == records
+    path.write_text("\n".join(map(json.dumps, records)))                   # no end of the last line
+    kept = journal.Journal(path, {"protocol": 1})
+    kept.append(records[0])
+    kept.close()
+    assert journal.read(path) == [*records, records[0]]
+
+
+def test_a_compressed_journal_is_refused_clearly(tmp_path):
+    with pytest.raises(ValueError, match=r"^out: expected a name without \.gz \(compress it when it is whole"):
+        sweep(tmp_path / "runs.jsonl.gz", T=[16], executor=Here())
+    assert not list(tmp_path.iterdir())
+    packed = tmp_path / "runs.jsonl"
+    packed.write_bytes(before := gzip.compress(b'{"protocol": 1}\n'))
+    with pytest.raises(ValueError, match="^out: expected a file that is not compressed"):
+        sweep(packed, T=[16], executor=Here())
+    assert packed.read_bytes() == before
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def unsupported(*args):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.warns(UserWarning, match="runs.jsonl: its file system has no locks"):
+        journal.Journal(tmp_path / "runs.jsonl", identity()).close()
 
 
 def test_compressed_files_can_be_read(tmp_path):

@@ -34,5 +34,8 @@ def plain_log(ax, name):
 def save(figure, path):
     """Write a figure whole or not at all, in the format that the ending of the path names (PNG
     without one)."""
+    from matplotlib import rc_context
+
     kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
-    write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
+    with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):           # letters stay letters
+        write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from minitf.checks import require
 from minitf.lab.figures.style import (
     AMBER,
     BLACK,
@@ -41,40 +42,73 @@ STYLES = {      # (method, model): name, colour, marker, line; told from the oth
     ("exact-search", None): ("exact search", GREY, "*", "-"),
 }
 COLUMNS, MOST_T = 3, 6
-CELL, MARGIN = (4.3, 3.3), 1.0                  # inches: of a panel; of a block's title and legend
+CELL, MARGIN = (4.3, 3.3), 1.0          # inches: of a panel; of a block's title and legend
+COLUMN = 3.3, 3.0                       # of one panel alone
 
 
-def draw(runs, rows, path):
-    """Draw runs (read_runs) and their statistics (points) to a file, a block for every
-    task and noise."""
+def draw(runs, rows, path, size=None, panel=None):
+    """Draw runs (read_runs) and their statistics (points) to a file, a block for every task and
+    noise. size: (width, height) in inches; panel: the name of the one panel to draw."""
     from matplotlib.figure import Figure
 
     blocks = {}
     for row in rows:
         if row["m90"] is not None:
             blocks.setdefault((row["task"], row["noise"]), []).append(row)
-    panels = {key: success_panels(block) + growth_panels(block)
-              + trace_panels([run for run in runs if (run["task"], run["noise"]) == key],
-                             looks(block), ramp(sorted({row["T"] for row in block})))
+    panels = {key: panels_of([run for run in runs if (run["task"], run["noise"]) == key], block)
               for key, block in blocks.items()}
+    if panel is not None:
+        names = [name for cells in panels.values() for name, _ in cells]
+        found = next((draw for cells in panels.values() for name, draw in cells if name == panel),
+                     0)
+        require(found, "panel", f"one that these runs have ({', '.join(dict.fromkeys(names))})",
+                panel)
+        return draw_column(found, path, size)
     heights = [math.ceil(len(cells) / COLUMNS) * CELL[1] + MARGIN for cells in panels.values()]
     columns = min(COLUMNS, max(map(len, panels.values())))
-    figure = Figure(figsize=(CELL[0] * columns, sum(heights)), layout="constrained")
+    figure = Figure(figsize=size or (CELL[0] * columns, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (key, cells) in zip(parts, panels.items()):
-        axes = part.subplots(math.ceil(len(cells) / columns), columns, squeeze=False).ravel()
-        legend = {}
-        for ax, panel in zip(axes, cells):
-            panel(ax)
-            ax.title.set_size(10)
-            ax.spines[["top", "right"]].set_visible(False)
-            legend |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
-        for ax in axes[len(cells):]:
-            ax.set_axis_off()
-        part.suptitle(title(blocks[key]), x=0.01, ha="left", weight="bold")
-        part.legend(legend.values(), legend, loc="outside lower center", ncols=2 * columns,
-                    frameon=False, fontsize=8)
+        draw_block(part, cells, columns, title(blocks[key]))
     save(figure, path)
+
+
+def panels_of(runs, rows):
+    """The panels of a block, [(name, function of the axes)]."""
+    lengths = ramp(sorted({row["T"] for row in rows}))
+    return success_panels(rows) + growth_panels(rows) + trace_panels(runs, looks(rows), lengths)
+
+
+def draw_block(part, cells, columns, title):
+    """The panels of a task side by side, their legend below them."""
+    axes = part.subplots(math.ceil(len(cells) / columns), columns, squeeze=False).ravel()
+    legend = {}
+    for ax, (_, panel) in zip(axes, cells):
+        panel(ax)
+        ax.title.set_size(10)
+        ax.spines[["top", "right"]].set_visible(False)
+        legend |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
+    for ax in axes[len(cells):]:
+        ax.set_axis_off()
+    part.suptitle(title, x=0.01, ha="left", weight="bold")
+    part.legend(legend.values(), legend, loc="outside lower center", ncols=2 * columns,
+                frameon=False, fontsize=8)
+
+
+def draw_column(panel, path, size):
+    """One panel for a column of a page, its legend below it."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8,
+                     "ytick.labelsize": 8, "legend.fontsize": 7}):
+        figure = Figure(figsize=size or COLUMN, layout="constrained")
+        ax = figure.subplots()
+        panel(ax)
+        ax.spines[["top", "right"]].set_visible(False)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2,
+                      frameon=False)
+        save(figure, path)
 
 
 def title(rows):
@@ -123,23 +157,25 @@ def success_panels(rows):
     styles, lengths = looks(rows), sorted({row["T"] for row in rows})
     if len(styles) == 1:
         colours = ramp(lengths)
-        return [partial(success, lines=[(row, colours[row["T"]]) for row in rows],
-                        title="Runs that learn")]
+        lines = [(row, colours[row["T"]]) for row in rows]
+        return [("success", partial(success, lines=lines, title="Runs that learn"))]
     tried = {T: [(row, styles[series_of(row)]) for row in rows if row["T"] == T] for T in lengths}
     most = [T for T in lengths if len(tried[T]) == max(map(len, tried.values()))]
     shown = [most[i] for i in np.unique(np.linspace(0, len(most) - 1, MOST_T).round().astype(int))]
-    return [partial(success, lines=tried[T], title=f"Runs that learn, T = {T}") for T in shown]
+    return [("success", partial(success, lines=tried[T], title=f"Runs that learn, T = {T}"))
+            for T in shown]
 
 
 def success(ax, lines, title):
     """Share of successful runs with 95 % Wilson intervals, and the fitted curve, against m; m*
     where it is one."""
-    for row, look in lines:
+    for i, (row, look) in enumerate(lines):
+        aside = 1.012 ** (i - (len(lines) - 1) / 2)         # series that coincide are told apart
         share = np.divide(row["right"], row["n"])
         ends = np.array([wilson(*pair) for pair in zip(row["right"], row["n"])])
         bars = np.abs(ends.T - share)
-        ax.errorbar(row["m"], share, bars, **look | {"linestyle": "none", "label": None},
-                    markersize=4, elinewidth=0.8)
+        ax.errorbar(np.multiply(row["m"], aside), share, bars,
+                    **look | {"linestyle": "none", "label": None}, markersize=4, elinewidth=0.8)
         ax.plot([], [], **look, markersize=4, linewidth=1)
         if row["curve"] is not None:
             m = np.geomspace(row["m_lowest"], row["m_highest"], 200)
@@ -158,7 +194,7 @@ def success(ax, lines, title):
 def growth_panels(rows):
     """m90 against T, or against k where only k varies."""
     against = next((key for key in ("T", "k") if len({row[key] for row in rows}) > 1), None)
-    return [] if against is None else [partial(m90_panel, rows=rows, against=against)]
+    return [] if against is None else [("m90", partial(m90_panel, rows=rows, against=against))]
 
 
 def m90_panel(ax, rows, against):

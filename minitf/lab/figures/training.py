@@ -17,13 +17,13 @@ MOST_LINES = 20         # seeds drawn one by one
 
 
 def trace_panels(runs, looks, ramp):
-    """Functions of the axes to draw on, for what runs of one task have kept; looks and ramp as of
-    figures.sweep."""
+    """Panels, [(name, function of the axes)], for what runs of one task have kept; looks and ramp
+    as of figures.sweep."""
     from scipy.special import entr
 
     kept = [run for run in runs if run["attention"] is not None and run["snapshots"]]
     gaps = [run for run in runs if run["fourier_gap"] is not None and run["snapshots"]]
-    panels = [partial(attention, runs=kept, looks=looks, ramp=ramp)] if kept else []
+    panels = [("attention", partial(attention, runs=kept, looks=looks, ramp=ramp))] * bool(kept)
     if gaps:
         parts = list(map(learning_m,
                          grouped(gaps, lambda run: (series_of(run), run["T"])).values()))
@@ -32,14 +32,15 @@ def trace_panels(runs, looks, ramp):
         label, (T, m) = looks[series_of(chosen[0])]["label"], (chosen[0][key] for key in "Tm")
         where = f"({label}; T = {T}, m = {m})"
         panels += [
-            partial(seeds, runs=chosen, curve=loss_curve, title=f"Plateau and drop {where}",
-                    ylabel="training loss (nats)", level=entr(mean) + entr(1 - mean)),
-            partial(seeds, runs=chosen, curve=partial(trace, "accuracy"),
-                    title=f"New samples {where}", ylabel="share of fresh samples right",
-                    level=max(mean, 1 - mean)),
-            partial(seeds, runs=chosen, curve=partial(trace, "fourier_gap"),
-                    title=f"Hidden progress {where}", ylabel="Fourier gap of the true support",
-                    level=0.0)]
+            ("loss",
+             partial(seeds, runs=chosen, curve=loss_curve, title=f"Plateau and drop {where}",
+                             ylabel="training loss (nats)", level=entr(mean) + entr(1 - mean))),
+            ("accuracy", partial(seeds, runs=chosen, curve=partial(trace, "accuracy"),
+                                 title=f"New samples {where}",
+                                 ylabel="share of fresh samples right", level=max(mean, 1 - mean))),
+            ("fourier", partial(seeds, runs=chosen, curve=partial(trace, "fourier_gap"),
+                                title=f"Hidden progress {where}",
+                                ylabel="Fourier gap of the true support", level=0.0))]
     return panels
 
 
