@@ -4,12 +4,12 @@ import math
 import re
 
 import numpy as np
+import oracles
 import pytest
 
-import oracles
-from minitf.ops.attention import attention, attention_weights
 from minitf.fast.forward import forward
 from minitf.model.config import ModelConfig
+from minitf.ops.attention import attention, attention_weights
 from minitf.trust.explain import explain, render
 
 SIZES = [(1, 1), (1, 6), (2, 3), (3, 2), (5, 4), (8, 1), (8, 6)]
