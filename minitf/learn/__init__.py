@@ -1,7 +1,14 @@
-"""From examples to a Result."""
-from minitf.learn.fit import FitWarning, Progress, fit, most_steps
+"""From examples to a Result, and from a Result to a rule in words."""
+from minitf.learn.evidence import Evidence, Verdict
+from minitf.learn.fit import FitWarning, Progress, fit, fit_quietly, most_steps
 from minitf.learn.loop import TrainConfig, minibatch_descent
 from minitf.learn.result import Result, in_blocks, load, logits_of
 from minitf.learn.rule import Rule, exact_rule, read_rule
+from minitf.learn.table_rule import Answer, Try, decide, usual_tries
 from minitf.learn.words import in_words
 from minitf.learn.working_set import Candidates
+
+__all__ = ["Answer", "Candidates", "Evidence", "FitWarning", "Progress", "Result", "Rule",
+           "TrainConfig", "Try", "Verdict", "decide", "exact_rule", "fit", "fit_quietly",
+           "in_blocks", "in_words", "load", "logits_of", "minibatch_descent", "most_steps",
+           "read_rule", "usual_tries"]

@@ -71,6 +71,13 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     return result
 
 
+def fit_quietly(*args, **options):
+    """fit without its warning, for those who judge the result themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        return fit(*args, **options)
+
+
 def read_examples(X, y):
     """Bits X and y, and the names of the columns where X is a data frame. Masked arrays are
     refused: what is missing is neither 0 nor 1."""

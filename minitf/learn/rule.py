@@ -123,10 +123,9 @@ def read_rule(predict, X, strength, names=None):
     require(len(X) >= 2, "X", "at least two rows to read a rule off", X)
     seen, others = X[::2], X[1::2]
     labels = predict(seen)
-    few, base = seen[:ROWS].copy(), labels[:ROWS]
-    candidates = np.argsort(-strength, kind="stable")[:CANDIDATES]
-    rates = np.array([(flipped(predict, few, t) != base).mean() for t in candidates])
-    order = candidates[np.argsort(-rates, kind="stable")[:min(MOST_READ, (rates > 0).sum())]]
+    few = seen[:ROWS].copy()
+    rates = flip_rates(predict, few, strength)
+    order = np.argsort(-rates, kind="stable")[:min(MOST_READ, int((rates > 0).sum()))]
     tables = [majority(predict, seen, labels, few, order[:s]) for s in range(len(order) + 1)]
     costs = [length(table[patterns(seen, order[:s])] != labels, s)
              for s, table in enumerate(tables)]
@@ -135,12 +134,15 @@ def read_rule(predict, X, strength, names=None):
     return replace(rule, differs=int((rule(others) != predict(others)).sum()), rows=len(others))
 
 
-def flipped(predict, X, t):
-    """Predictions on X with column t flipped; X is as before afterwards."""
-    X[:, t] ^= 1
-    labels = predict(X)
-    X[:, t] ^= 1
-    return labels
+def flip_rates(predict, X, strength):
+    """How often a prediction on X (m, T) changes with each of the strongest columns, 0 for the
+    others: (T,). X is as before afterwards."""
+    base, rates = predict(X), np.zeros(X.shape[1])
+    for t in np.argsort(-strength, kind="stable")[:CANDIDATES]:
+        X[:, t] ^= 1
+        rates[t] = (predict(X) != base).mean()
+        X[:, t] ^= 1
+    return rates
 
 
 def majority(predict, X, labels, few, positions):

@@ -1,0 +1,176 @@
+"""What labelled rows say about a rule: its cost in nats, its rivals, whether it is certain.
+
+A rule of s of T columns that errs on e of m rows takes, written down with the rows on which it errs,
+
+    cost = m H(e/m) + log C(T, s) + 2^s log 2           H the entropy of a share, in nats
+
+Its rivals are the best rules on the supports around its own: one column less, one more, or one
+exchanged for another. exp(its cost - theirs) is what the rows leave to a rival, against the rule.
+Source: Occam's razor as a code length (Rissanen 1978).
+"""
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from minitf.learn.rule import patterns, relevant
+
+DOUBT = 0.02            # what may be left to all rivals, and to all other tables, of a certain rule
+GAIN = 6.0              # nats by which a certain rule must beat the best constant
+NOISIEST = 0.25         # the largest share of errors that can pass for noise
+WIDEST_RULE = 6         # columns of a rule that is looked for
+PAIR_ROWS = 8192        # rows on which pairs of columns are held against the errors
+
+
+class Verdict(NamedTuple):
+    """certain: nothing near explains the rows nearly as well. Else `why`, in words."""
+    certain: bool
+    gain: float             # nats better than the best constant
+    why: str = ""
+
+
+class Evidence:
+    """Labelled rows X (m, T), y (m,), and what they say about rules."""
+
+    def __init__(self, X, y):
+        self.X, self.y = np.asarray(X), np.asarray(y).astype(np.int64)
+        self.floats = self.X.astype(np.float32)
+        self.m, self.T = self.X.shape
+
+    def cost(self, errors, s):
+        """Nats of a rule of s columns with so many errors, one number or an array."""
+        share = np.clip(np.asarray(errors) / self.m, 0.5 / self.m, 0.5)
+        entropy = -share * np.log(share) - (1 - share) * np.log1p(-share)
+        choose = math.lgamma(self.T + 1) - math.lgamma(s + 1) - math.lgamma(self.T - s + 1)
+        return self.m * entropy + choose + 2 ** s * math.log(2)
+
+    def counts(self, support):
+        """The number of rows of each pattern on a support and label: (2^s, 2)."""
+        index = 2 * patterns(self.X, support) + self.y
+        return np.bincount(index, minlength=2 << len(support)).reshape(-1, 2)
+
+    def errors(self, support):
+        """On how many rows the best table on a support errs."""
+        return int(self.counts(support).min(axis=1).sum())
+
+    def errors_with(self, support):
+        """The same on the support and one column more, for each column: (T,)."""
+        index = 2 * patterns(self.X, support) + self.y
+        groups = np.zeros((2 << len(support), self.m), np.float32)
+        groups[index, np.arange(self.m)] = 1
+        ones = (groups @ self.floats).reshape(-1, 2, self.T)
+        zeros = groups.sum(axis=1).reshape(-1, 2, 1) - ones
+        return (ones.min(axis=1) + zeros.min(axis=1)).sum(axis=0).round().astype(int)
+
+    def rivals(self, support):
+        """Yield (support, cost, column exchanged or None) of the supports around one."""
+        for j, column in enumerate(support):
+            less = support[:j] + support[j + 1:]
+            yield less, self.cost(self.errors(less), len(less)), None
+            costs = self.cost(self.errors_with(less), len(support))
+            for t in set(range(self.T)) - set(support):
+                yield tuple(sorted((*less, t))), costs[t], column
+        if len(support) < WIDEST_RULE:
+            errors = self.errors_with(support)          # no fewer: the same rule, t is ignored
+            costs = self.cost(errors, len(support) + 1)
+            for t in np.flatnonzero(errors < self.errors(support)).tolist():
+                yield tuple(sorted((*support, t))), costs[t], None
+
+    def same_or_opposite(self, t):
+        """The columns that equal column t on all rows, and those that are its complement."""
+        differ = (self.X != self.X[:, [t]]).sum(axis=0)
+        equal = set(np.flatnonzero(differ == 0).tolist()) - {t}
+        return equal, set(np.flatnonzero(differ == self.m).tolist())
+
+    def best_table(self, support, default):
+        """The table (2^s,) of the more frequent labels; where none is, that of `default`."""
+        zeros, ones = self.counts(support).T
+        return np.where(ones == zeros, default, ones > zeros).astype(np.uint8)
+
+    def improved(self, support, steps=12):
+        """The support reached by moving to the cheapest rival while that is cheaper."""
+        now = self.cost(self.errors(support), len(support))
+        for _ in range(steps):
+            other, price, _ = min(self.rivals(support), key=lambda rival: rival[1],
+                                  default=(None, math.inf, None))
+            if price >= now - 1e-9:
+                break
+            support, now = other, price
+        return support
+
+    def verdict(self, rule, names):
+        """Whether a rule is certain: the five conditions below, and the first that fails."""
+        support, labels = rule.support, np.asarray(rule.table)
+        counts = self.counts(support)
+        wrong = counts[np.arange(len(labels)), 1 - labels]
+        e = int(wrong.sum())
+        share = (e + 0.5) / (self.m + 1)
+        price = self.cost(e, rule.k)
+        gain = float(self.cost(self.errors(()), 0) - price)
+        # 1  It explains the labels better than a constant.
+        if rule.k == 0 or gain < GAIN:
+            return Verdict(False, gain, "it explains hardly more of the labels than chance would")
+        # 2  Its errors are few enough to be noise.
+        if e > NOISIEST * self.m:
+            return Verdict(False, gain, f"it errs on {100 * e / self.m:.0f} % of the rows")
+        # 3  Every entry of its table is borne out: the rows for it outweigh those against it.
+        weight = math.log((1 - share) / share)
+        margins = weight * (counts[np.arange(len(labels)), labels] - wrong)
+        if np.exp(-margins).sum() > DOUBT:
+            return Verdict(False, gain, self.unseen(rule, int(margins.argmin()), names))
+        # 4  No rule on the supports around its own explains the rows nearly as well.
+        near = {}
+        same = set().union(*(set().union(*self.same_or_opposite(t)) for t in support))
+        for other, rival, _ in self.rivals(support):
+            if not set(other) & same:
+                near[other] = math.exp(min(0.0, price - rival))
+        if sum(near.values()) > DOUBT:
+            return Verdict(False, gain, self.nearest(rule, max(near, key=near.get), names))
+        # 5  No pair of columns has to do with its errors.
+        pair = self.telling_pair(rule)
+        if pair is not None:
+            said = " and ".join(names[t] for t in pair)
+            return Verdict(False, gain, f"its errors depend on {said}, together")
+        return Verdict(True, gain)
+
+    def unseen(self, rule, pattern, names):
+        """Why an entry of the table is in doubt."""
+        said = ", ".join(f"{names[t]} = {pattern >> j & 1}" for j, t in enumerate(rule.support))
+        rows = int(self.counts(rule.support)[pattern].sum())
+        found = f"only {rows}" if rows else "no"
+        return f"{found} row{'' if rows == 1 else 's'} with {said}"
+
+    def nearest(self, rule, other, names):
+        """Why a rival support leaves a rule in doubt."""
+        gone, new = set(rule.support) - set(other), set(other) - set(rule.support)
+        if gone and new:
+            return (f"{names[new.pop()]} explains the rows about as well as {names[gone.pop()]} "
+                    "in its place")
+        if gone:
+            return f"without {names[gone.pop()]} the rows are explained about as well"
+        return f"with {names[new.pop()]} beside them the rows are explained about as well"
+
+    def telling_pair(self, rule):
+        """The pair of columns most bound to the errors, if more than chance could, else None.
+
+        z is the error of a row less the mean on its pattern; for independent z the sums
+        sum_i z_i x_it x_iu of centred columns, over their standard deviations, are nearly normal.
+        """
+        X, rows = self.floats[:PAIR_ROWS], slice(0, PAIR_ROWS)
+        index = patterns(self.X[rows], rule.support)
+        wrong = (rule(self.X[rows]) != self.y[rows]).astype(float)
+        sizes = np.bincount(index)[index]
+        z = (wrong - (np.bincount(index, wrong) / np.maximum(np.bincount(index), 1))[index])
+        z = np.where(sizes > 1, z, 0).astype(np.float32)
+        X = X - X.mean(axis=0)
+        sums, squares = (X * z[:, None]).T @ X, (X * X * (z * z)[:, None]).T @ (X * X)
+        scores = np.triu(np.abs(sums) / np.sqrt(np.maximum(squares, 1.0)), 1)
+        t, u = np.unravel_index(int(scores.argmax()), scores.shape)
+        limit = math.sqrt(2 * math.log(max(2, self.T ** 2 / 2) / DOUBT))
+        return (int(t), int(u)) if scores[t, u] > limit else None
+
+
+def rule_on(evidence, support, default, names):
+    """The Rule of the more frequent labels on a support, without columns that it ignores."""
+    table = evidence.best_table(support, default(list(support)))
+    return relevant(support, table, evidence.T, exact=False, names=names)

@@ -1,0 +1,76 @@
+"""The rule of a table: found, said with certainty only where the rows bear it out, and otherwise with what is in doubt."""
+import numpy as np
+import pytest
+
+from minitf.learn import decide, Evidence, Rule, Try
+from minitf.model import ModelConfig
+
+LITERALS = {"and with a negation": ((3, 17, 40), (0, 0, 0, 1, 0, 0, 0, 0)), "not": ((5,), (1, 0)),
+            "dnf": ((3, 17, 40), (0, 0, 0, 1, 1, 1, 1, 1)), "xor": ((3, 17), (0, 1, 1, 0)),
+            "at least 2 of 4": ((1, 3, 17, 40), tuple(int(i.bit_count() >= 2) for i in range(16)))}
+
+
+def table(seed, name, T=60, m=500, noise=0.02):
+    rng = np.random.default_rng(seed)
+    rule, X = Rule(*LITERALS[name], T), rng.integers(0, 2, (m, T)).astype(np.uint8)
+    return rule, X, rule(X) ^ (rng.random(m) < noise)
+
+
+@pytest.mark.parametrize("name", LITERALS)
+@pytest.mark.parametrize("noise", [0, 0.05])
+def test_rules_are_found_and_certain(name, noise):
+    rule, X, y = table(3, name, noise=noise)
+    answer = decide(X, y)
+    assert answer.rule.same_as(rule) and answer.certain, answer
+    assert answer.right == (rule(X) == y).sum() and answer.noise == 1 - answer.right / 500
+    assert answer.name == ("16 heads" if name == "xor" else "one head") and not answer.substitutes
+    assert answer.result.T == 60 and answer.differs == (answer.result.predict(X) != rule(X)).sum() <= 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_coin_flips_are_nothing(seed):
+    rng = np.random.default_rng(seed)
+    heads = [Try("one head", ModelConfig.paper(80), negations=True)]
+    answer = decide(rng.integers(0, 2, (200, 40)), rng.integers(0, 2, 200), tries=heads)
+    assert not answer.certain and answer.verdict.gain < 6 and answer.noise is None
+    assert answer.verdict.why == "it explains hardly more of the labels than chance would"
+
+
+def test_equal_complementary_and_nearly_equal_columns_are_named():
+    rule, X, y = table(0, "and with a negation", m=300, noise=0)
+    X[:, 50], X[:, 51], X[:, 52] = X[:, 3], 1 - X[:, 17], X[:, 40]
+    X[7, 52] ^= 1
+    y = rule(X)
+    answer = decide(X, y, [f"f{t}" for t in range(60)])
+    first, second = answer.rule.support[0], answer.rule.support[1]
+    assert {first, answer.rule.support[-1]} & {3, 50} and {17, 51} & {first, second, *answer.rule.support}
+    named = {t: dict((s[0], s[1:]) for s in others) for t, others in answer.substitutes.items()}
+    assert named.get(3, {}).get(50, named.get(50, {}).get(3)) == ("equal", 0)
+    assert named.get(17, {}).get(51, named.get(51, {}).get(17)) == ("complementary", 300)
+    assert named.get(40, {}).get(52, named.get(52, {}).get(40)) == ("as good", 1)
+
+
+def test_an_entry_without_rows_is_in_doubt():
+    rule, X, _ = table(1, "dnf", m=200, noise=0)
+    X[:, 17] &= 1 - X[:, 3] | X[:, 40]              # no row with x3 = x17 = 1 and x40 = 0
+    answer = decide(X, rule(X), tries=[Try("one head", ModelConfig.paper(120), negations=True)])
+    assert not answer.certain or answer.rule.support == (40,)
+
+
+def test_costs_and_rivals_by_hand(rng):
+    X, y = rng.integers(0, 2, (50, 6)).astype(np.uint8), rng.integers(0, 2, 50)
+    evidence = Evidence(X, y)
+
+    def errors(support):
+        groups = {}
+        for row, label in zip(X.tolist(), y.tolist()):
+            groups.setdefault(tuple(row[t] for t in support), []).append(label)
+        return sum(min(sum(g), len(g) - sum(g)) for g in groups.values())
+
+    for support in (), (2,), (1, 4), (0, 2, 5):
+        assert evidence.errors(support) == errors(support)
+        assert evidence.errors_with(support).tolist() == [errors(tuple({*support, t})) for t in range(6)]
+    for support, cost, _ in evidence.rivals((1, 4)):
+        assert np.isclose(cost, evidence.cost(errors(support), len(support)))
+    near = {support for support, _, _ in evidence.rivals((1, 4))}
+    assert {(1,), (4,), (0, 1), (0, 4), (4, 5)} <= near and (1, 4) not in near
