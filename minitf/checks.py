@@ -69,10 +69,10 @@ def array(name, x):
     require(plain, name, "an array without a mask of its own", x, TypeError)
     try:
         x = np.asarray(x)
-    except ValueError as why:                                   # lists of unequal lengths
-        require(False, name, f"an array ({why})"[:120], x)
+    except ValueError:
+        require(False, name, "rows of one length", x)
     except (TypeError, RuntimeError) as why:                    # of another library, and it does not convert
-        require(False, name, f"what NumPy can read as an array ({why})"[:120], type(x), TypeError)
+        require(False, name, f"what NumPy can read ({why})", type(x), TypeError)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 

@@ -98,7 +98,8 @@ def reach(a):
     lead = np.broadcast_shapes(*(ids.shape[:-1] for ids in a.segments))
     wide = [np.broadcast_to(ids, lead + ids.shape[-1:]) for ids in a.segments]
     begin, end = np.full(Tq, Tk), np.zeros(Tq, int)
-    for wanted, ids in zip(*(ids.reshape(-1, ids.shape[-1]) for ids in wide)):
+    for at in np.ndindex(lead):
+        wanted, ids = (x[at] for x in wide)
         known, start = np.unique(ids, return_index=True)
         stop = Tk - np.unique(ids[::-1], return_index=True)[1]
         at = np.searchsorted(known, wanted)

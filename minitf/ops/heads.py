@@ -10,7 +10,7 @@ import numpy as np
 from minitf.checks import floats, require
 from minitf.ops.arguments import blocked_pairs, finite_part
 from minitf.ops.kernels import quiet, sum_to
-from minitf.ops.threads import each
+from minitf.ops.threads import each, one_blas_thread
 
 MANY = 8                # as many groups of rows are made where there are fewer heads
 CACHE = 2 ** 20         # bytes of scores worked on at a time: the second-level cache of a core
@@ -55,14 +55,14 @@ def over_heads(op, a):
 
     pullback(dout, dlse) -> dq, dk, dv, dbias, dsinks, the last two None where they were not given.
     """
-    with quiet():
+    with quiet(), one_blas_thread():
         (out, lse), back = by_heads(op, *stacked(a), scale=a.scale, softcap=a.softcap)
     like = a.bias if a.bias is None else a.bias.shape, a.sinks if a.sinks is None else a.sinks.shape
     shared = a.shared
 
     def pullback(dout, dlse=None):
         dlse = None if dlse is None else stack(dlse[..., None], shared)
-        with quiet():
+        with quiet(), one_blas_thread():
             dq, dk, dv, dbias, dsinks = back(stack(dout, shared), dlse)
         bias, sinks = like
         dbias = None if bias is None else sum_to(unstack(dbias, shared), bias)

@@ -38,41 +38,49 @@ def softmax_rows(S, sink=None):
     dsink; it overwrites dA. A row without a finite score or sink gives A = 0, lse = -inf, dS = 0.
 
     """
-    top = take_off_maximum(S, sink)
-    A = np.exp(S, out=S)
-    total = np.einsum("...t->...", A)[..., None]
-    A_sink = None if sink is None else np.exp(sink - top)
-    total = total if sink is None else total + A_sink
-    filled = total != 0
-    divisor = np.where(filled, total, 1)
-    A /= divisor
-    A_sink = None if sink is None else A_sink / divisor
+    with quiet():
+        top = take_off_maximum(S, sink)
+        A = np.exp(S, out=S)
+        total = np.einsum("...t->...", A)[..., None]
+        A_sink = None if sink is None else np.exp(sink - top)
+        total = total if sink is None else total + A_sink
+        filled = total != 0
+        divisor = np.where(filled, total, 1)
+        A /= divisor
+        A_sink = None if sink is None else A_sink / divisor
+        lse = top + np.log(total, where=filled, out=np.full_like(total, -np.inf))
 
     def pullback(dA, dlse=None):
-        """Where one weight is nearly 1 the difference dA - sum(A * dA) is mostly rounding.
+        dlse = None if dlse is None else np.where(filled, dlse, 0)
+        with quiet():
+            return softmax_pullback(A, A_sink, dA, dlse)
 
-        There the mean is taken off twice: the second, of what is left, restores the digits. The
-        sink's own dA is 0, and the mean is taken off it too.
-        """
-        dA_sink = 0.0
-        for _ in range(1 if A.real.max(initial=0) < 0.9 else 2):
-            mean = np.einsum("...t,...t->...", A, dA)[..., None]
-            if sink is not None:
-                mean += A_sink * dA_sink
-                dA_sink = dA_sink - mean
-            dA -= mean
-        if dlse is not None:
-            dlse = np.where(filled, dlse, 0)
-            dA += dlse
-            dA_sink = dA_sink + dlse
-        dA *= A
-        return dA, None if sink is None else A_sink * dA_sink
+    return A, lse, pullback
 
-    return A, top + np.log(total, where=filled, out=np.full_like(total, -np.inf)), pullback
+
+def softmax_pullback(A, A_sink, dA, dlse):
+    """Overwrite dA by dS = A * (dA - sum(A * dA) + dlse); return it and dsink.
+
+    Where one weight is nearly 1 the first difference is mostly rounding: there the mean is taken
+    off twice, and the second, of what is left, restores the digits. The sink's own dA is 0, and the
+    mean is taken off it too.
+    """
+    dA_sink = 0.0
+    for _ in range(1 if A.real.max(initial=0) < 0.9 else 2):
+        mean = np.einsum("...t,...t->...", A, dA)[..., None]
+        if A_sink is not None:
+            mean += A_sink * dA_sink
+            dA_sink = dA_sink - mean
+        dA -= mean
+    if dlse is not None:
+        dA += dlse
+        dA_sink = dA_sink + dlse
+    dA *= A
+    return dA, None if A_sink is None else A_sink * dA_sink
 
 
 def take_off_maximum(S, sink):
-    """Take the largest score or sink of every row off S, in place, so that no exponential overflows.
+    """Take the largest score or sink of every row off S, in place: no exponential overflows.
 
     Return it. It is 0 in a row without a finite one, and where all scores are so small that nothing
     can overflow: to see that costs less than to subtract.

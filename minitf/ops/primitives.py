@@ -9,14 +9,11 @@ import math
 import numpy as np
 
 from minitf.checks import floats, positive, real, require, shape
-from minitf.ops.kernels import softmax_rows, sum_to
+from minitf.ops.kernels import quiet, softmax_rows, sum_to
 
 
 def add(a, b):
-    """Add with broadcasting:  y = a + b.
-
-    da, db = dy, each summed over the axes along which it was broadcast
-    """
+    """Add with broadcasting:  y = a + b.    da, db = dy, summed over broadcast axes."""
     a, b = floats("a", a), floats("b", b)
     y = a + b
 
@@ -105,8 +102,9 @@ def cap(x, softcap):
     y = softcap * np.tanh(u)
 
     def pullback(dy):
-        small = np.exp(-2 * np.where(u.real < 0, -u, u))
-        return dy * (4 * small / (1 + small) ** 2)
+        with quiet():
+            small = np.exp(-2 * np.where(u.real < 0, -u, u))
+            return dy * (4 * small / (1 + small) ** 2)
 
     return y, pullback
 
@@ -175,7 +173,7 @@ def unit_ball(x):
 
 def sigmoid(z):
     """Return 1 / (1 + exp(-z)), to full relative accuracy; 0 where exp(-z) overflows."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         e = np.asarray(np.exp(-z))
     e += 1
     return 1 / e
@@ -239,8 +237,9 @@ def logistic(logits, y):
     require(y.dtype.kind in "biuf", "y", "labels from 0 to 1", y, TypeError)
     require(bool(((y >= 0) & (y <= 1)).all()), "y", "labels from 0 to 1", y)
     y = y.astype(z.real.dtype)
-    positive = np.where(z.real > 0, z, 0)
-    loss = positive - y * z + np.log1p(np.exp(z - positive - positive))
+    above = np.where(z.real > 0, z, 0)
+    with quiet():
+        loss = above - y * z + np.log1p(np.exp(z - above - above))
 
     def pullback(dloss):
         return dloss * ((1 - y) * sigmoid(z) - y * sigmoid(-z))

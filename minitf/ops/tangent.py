@@ -11,6 +11,7 @@ from minitf.ops.arguments import check
 from minitf.ops.heads import stacked, unstack
 from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows
 from minitf.ops.primitives import cap, identity
+from minitf.ops.threads import one_blas_thread
 
 
 def attention_tangent(q, k, v, q_dot, k_dot, v_dot, *, bias_dot=None, sinks_dot=None, mask=None,
@@ -33,7 +34,7 @@ def attention_tangent(q, k, v, q_dot, k_dot, v_dot, *, bias_dot=None, sinks_dot=
               segments=segments, keep=keep, scale=scale, softcap=softcap)
     given = {"q": q_dot, "k": k_dot, "v": v_dot, "bias": bias_dot, "sinks": sinks_dot}
     dots = {name: velocity(name, x, getattr(a, name)) for name, x in given.items()}
-    with quiet():
+    with quiet(), one_blas_thread():
         results = push(stacked(a), stacked(a._replace(**dots))[:5], a.scale, a.softcap)
     out, L, out_dot, L_dot = (unstack(x, a.shared) for x in results)
     return ((out, L[..., 0]), (out_dot, L_dot[..., 0])) if lse else (out, out_dot)

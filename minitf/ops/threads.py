@@ -59,7 +59,7 @@ def one_blas_thread():
     with LOCK:
         INSIDE.append(INSIDE[0] if INSIDE else get())
         threads = INSIDE[0]
-        if threads > 1:
+        if threads > 1 and len(INSIDE) == 1:
             set_threads(1)
     try:
         yield threads

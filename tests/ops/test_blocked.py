@@ -5,9 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
-
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from op_cases import CASES
+
 from minitf.ops import blocked
 from minitf.ops.attention import attention
 from minitf.ops.blocked import attention_blocked

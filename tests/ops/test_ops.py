@@ -4,14 +4,24 @@ import importlib
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hypothesis import given, strategies as st
-
 import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from op_cases import CASES
+
 from minitf.ops.kernels import softmax_rows
-from minitf.ops.primitives import (cap, embed, gelu, layer_norm, linear, relu, sigmoid, softmax,
-                                   unit_ball)
+from minitf.ops.primitives import (
+    cap,
+    embed,
+    gelu,
+    layer_norm,
+    linear,
+    relu,
+    sigmoid,
+    softmax,
+    unit_ball,
+)
 from minitf.trust.verify import check_pullback
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
