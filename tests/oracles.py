@@ -267,10 +267,6 @@ def weights_of(query, keys, p, h, model):
         scores = [dot(affine(key, p("W_K")[h]), asked) for key in keys]
     if model.block == "gpt":
         scores = [s / math.sqrt(model.d // model.H) for s in scores]
-    if model.normalise == "uniform":
-        return [1 / len(keys)] * len(keys)
-    if model.normalise == "hard":
-        return [(s == max(scores)) / scores.count(max(scores)) for s in scores]
     return softmax_row(scores)
 
 

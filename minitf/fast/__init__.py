@@ -1,6 +1,12 @@
 """The same numbers sooner, by exact identities."""
 from minitf.fast.cls_head import cls_head, mean_bit, one_hot
-from minitf.fast.forward import (attention_of, bits_alone, blocks, forward, head_shares, predictor,
-                                 whole)
-from minitf.fast.step import _on_vectors, mean_gradient
-from minitf.fast.tables import bit_weights, sought
+from minitf.fast.forward import (
+    attention_of,
+    bits_alone,
+    blocks,
+    forward,
+    head_shares,
+    predictor,
+)
+from minitf.fast.step import mean_gradient, on_vectors
+from minitf.fast.tables import bit_weights, sought, whole

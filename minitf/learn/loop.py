@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minitf.checks import choice, integer, real, require
-from minitf.fast import _on_vectors
+from minitf.fast import on_vectors
 from minitf.learn.result import logits_of
 from minitf.model import init_params
 from minitf.ops import logistic
@@ -69,7 +69,7 @@ def minibatch_descent(X, y, params, model, rng, train, sets):
         x <- P(step(x, gradient of the mean loss of a batch at x))      P projects onto the sets
     """
     dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set
-    pack, unpack, hold, gradient = _on_vectors(model, dtype)
+    pack, unpack, hold, gradient = on_vectors(model, dtype)
     step = optimiser(model, train, sets)
     x = pack(project_params(params, sets))
     for batch in batches(X, y, min(train.batch or 128, len(X)), rng, hold):

@@ -152,6 +152,8 @@ def load(path):
     arrays, header = load_arrays(path)
     try:
         model = {name: math.inf if value is None else value for name, value in header.pop("model").items()}
+        if model.pop("normalise", "softmax") != "softmax":      # a field of older files
+            raise ValueError("its attention is not softmax")
         model, negations = ModelConfig(**model), header.pop("negations", False)
         require(negations is False or negations is True and model.T % 2 == 0, "negations",
                 "true, of an even number of bits", negations)

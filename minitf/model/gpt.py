@@ -1,13 +1,16 @@
 """A block of gpt: what follows its attention, row by row."""
-from minitf.model.rows import normed, unmoved
+from minitf.model.rows import normed, plus
 from minitf.ops import ACTIVATIONS, add, linear
 
 
 def mix_gpt(p, out, g, model):
-    """mix for a block of gpt."""
+    """The rest of a block of gpt:  r = [g +] (out + b_V) W_C + b_C, then its MLP.
+
+    pullback(dy) -> dout, dg, a dict.
+    """
     values, back_b_V = add(out, p["b_V"])
     o, back_o = linear(values.reshape(*out.shape[:-2], model.width), p["W_C"], p["b_C"])
-    r, back_r = add(g, o) if model.residual else (o, lambda dr: (unmoved(g), dr))
+    r, back_r = plus(g, o, model)
     y, back_y = mlp_block(p, r, model) if model.d_ff else (r, lambda dr: (dr, {}))
 
     def pullback(dy):
@@ -26,7 +29,7 @@ def mlp_block(p, r, model):
     h, back_h = linear(n, p["W_1"], p["b_1"])
     a, back_a = ACTIVATIONS[model.activation](h)
     o, back_o = linear(a, p["W_2"], p["b_2"])
-    y, back_y = add(r, o) if model.residual else (o, lambda dy: (unmoved(r), dy))
+    y, back_y = plus(r, o, model)
 
     def pullback(dy):
         dr, do = back_y(dy)

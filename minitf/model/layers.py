@@ -1,9 +1,11 @@
-"""Tokens through L layers, the ordinary way: every row attends, then each row goes on alone. Only [CLS] is read out.
+"""Tokens through L layers: every row attends, then each row goes on alone. Only [CLS] is read out.
 
-    A_h = softmax(scale g W_QK,h^T g^T),   out_h = A_h g W_V,h,   g <- mix(out, g),   logit = g[0] . w + c
+    A_h = softmax(scale g W_QK,h^T g^T),   out_h = A_h g W_V,h,   g <- mix(out, g)
+    logit = g[0] . w + c
 
-Rows: m examples x (T+1) tokens, [CLS] first; `layers` has mix and the norms. Of the last layer only the row of [CLS] is
-computed. Every function returns its pullback; gradients of parameters come in a dict.
+Rows: m examples x (T+1) tokens, [CLS] first; `rows` has the norms, `tf` and `gpt` what follows the
+attention. Of the last layer only the row of [CLS] is computed. Every function returns its pullback;
+gradients of parameters come in a dict.
 Source: Edelman, Goel, Kakade, Zhang 2022, sections 3 and 4.
 """
 import numpy as np
@@ -11,29 +13,18 @@ import numpy as np
 from minitf.model.gpt import mix_gpt
 from minitf.model.rows import before, layer_of, named, normed, per_head, queries
 from minitf.model.tf import mix_tf
-from minitf.ops import add, attention, linear, pairs
+from minitf.ops import add, attention, linear
 
-
-def mix(p, out, g, model):
-    """The rest of a layer, row by row: heads (..., H, d_v) and the rows (..., d) that came in -> (..., d_o).
-
-    pullback(dy) -> dout, dg, a dict.
-    """
-    return (mix_gpt if model.block == "gpt" else mix_tf)(p, out, g, model)
+MIX = {"tf": mix_tf, "gpt": mix_gpt}
 
 
 def queries_keys(p, z, n, model):
-    """Queries of rows z (m, Tq, d), keys of rows n (m, Tk, d), heads on axis 1. pullback(dq, dk) -> dz, dn, a dict."""
+    """Queries of rows z (m, Tq, d), keys of rows n (m, Tk, d), heads on axis 1.
+
+    pullback(dq, dk) -> dz, dn, a dict.
+    """
     if model.query == "factored":
-        q, back_q = queries(p, z, model)
-        k, back_k = per_head(n, p["W_K"])
-
-        def pullback(dq, dk):
-            dz, grads = back_q(dq.swapaxes(1, 2))
-            dn, dW_K = back_k(dk.swapaxes(1, 2))
-            return dz, dn, grads | {"W_K": dW_K}
-
-        return q.swapaxes(1, 2), k.swapaxes(1, 2), pullback
+        return factored(p, z, n, model)
     k = np.broadcast_to(n[:, None], (len(n), model.H, *n.shape[1:]))
     if model.query == "q":
         q, back_q = p["q"][:, None], lambda dq: (np.zeros_like(z), {"q": dq[:, 0]})
@@ -52,25 +43,24 @@ def queries_keys(p, z, n, model):
     return q, k, pullback
 
 
-def attend(q, k, v, model):
-    """Attention as the model normalises it: softmax; uniform, that of scale 0; hard, uniform over the largest scores.
+def factored(p, z, n, model):
+    """`queries_keys` from W_Q and W_K."""
+    q, back_q = queries(p, z, model)
+    k, back_k = per_head(n, p["W_K"])
 
-    Ties of hard are scores that are equal as computed.
-    """
-    if model.normalise == "softmax":
-        return attention(q, k, v, scale=model.scale)
-    mask = None
-    if model.normalise == "hard":
-        S = pairs(q, k, None).real
-        mask = S == S.max(axis=-1, keepdims=True)
-    return attention(q, k, v, mask=mask, scale=0.0)
+    def pullback(dq, dk):
+        dz, grads = back_q(dq.swapaxes(1, 2))
+        dn, dW_K = back_k(dk.swapaxes(1, 2))
+        return dz, dn, grads | {"W_K": dW_K}
+
+    return q.swapaxes(1, 2), k.swapaxes(1, 2), pullback
 
 
 def heads_of(p, z, n, model):
     """Heads (m, Tq, H, d_v) of rows z attending to rows n. pullback(dout) -> dz, dn, a dict."""
     q, k, back_scores = queries_keys(p, z, n, model)
     v, back_v = per_head(n, p["W_V"])
-    out, back_attend = attend(q, k, v.swapaxes(1, 2), model)
+    out, back_attend = attention(q, k, v.swapaxes(1, 2), scale=model.scale)
 
     def pullback(dout):
         dq, dk, dv = back_attend(dout.swapaxes(1, 2))
@@ -86,7 +76,7 @@ def layer(params, g, l, model):
     p = layer_of(params, l, model)
     n, back_n = before(p, g, model)
     out, back_heads = heads_of(p, n, n, model)
-    y, back_mix = mix(p, out, g, model)
+    y, back_mix = MIX[model.block](p, out, g, model)
 
     def pullback(dy):
         dout, dg, grads_mix = back_mix(dy)
@@ -123,7 +113,9 @@ def cls_heads(params, tokens, model, z=None):
     p = layer_of(params, model.L - 1, model)
     g, back_g = rows_below(params, tokens, model)
     n, back_n = before(p, g, model)
-    query, back_z = (n[:, :1], None) if z is None else add(np.zeros((len(n), 1, 1), n.dtype), z[..., None, :])
+    query, back_z = n[:, :1], None
+    if z is not None:
+        query, back_z = add(np.zeros((len(n), 1, 1), n.dtype), z[..., None, :])
     out, back_heads = heads_of(p, query, n, model)
 
     def pullback(dout, dg_cls):
@@ -146,12 +138,17 @@ def first_row(rows, more):
 
 
 def cls_attention(params, tokens, model):
-    """Attention (H, T+1) of [CLS] in the last layer, mean over examples: the derivative of heads in their values."""
+    """Attention (H, T+1) of [CLS] in the last layer, averaged over examples.
+
+    It is the derivative of the averaged heads in their values.
+    """
     p = layer_of(params, model.L - 1, model)
     n, _ = before(p, rows_below(params, tokens, model)[0], model)
     q, k, _ = queries_keys(p, n[:, :1], n, model)
-    out, pullback = attend(q, k, np.zeros((*k.shape[:-1], 1), k.dtype), model)
-    return pullback(np.full(out.shape, 1 / max(len(n), 1), out.dtype))[2][..., 0].sum(axis=0)
+    v = np.zeros((*k.shape[:-1], 1), k.dtype)
+    out, pullback = attention(q, k, v, scale=model.scale)
+    _, _, dv = pullback(np.full(out.shape, 1 / max(len(n), 1), out.dtype))
+    return dv[..., 0].sum(axis=0)
 
 
 def readout(params, out, g, model):
@@ -159,14 +156,16 @@ def readout(params, out, g, model):
 
     pullback(dlogits) -> dout, dg, a dict.
     """
-    y, back_mix = mix(layer_of(params, model.L - 1, model), out, g, model)
-    y, back_last = normed(params, y, model, "") if model.block == "gpt" else (y, lambda dy: (dy, {}))
+    p = layer_of(params, model.L - 1, model)
+    y, back_mix = MIX[model.block](p, out, g, model)
+    y, back_last = normed(params, y, model, "") if model.block == "gpt" else (y, lambda y: (y, {}))
     logits, back_logits = linear(y, params["w"][:, None], params["c"][None])
 
     def pullback(dlogits):
         dy, dw, dc = back_logits(dlogits[:, None])
         dy, grads_last = back_last(dy)
         dout, dg, grads = back_mix(dy)
-        return dout, dg, named(grads, model.L - 1, model) | grads_last | {"w": dw[:, 0], "c": dc[0]}
+        grads = named(grads, model.L - 1, model) | grads_last
+        return dout, dg, grads | {"w": dw[:, 0], "c": dc[0]}
 
     return logits[:, 0], pullback

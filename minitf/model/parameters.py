@@ -1,15 +1,17 @@
-"""The arrays of a model: their `shapes`, a start for training, the balls they are kept in, and those that are fixed.
+"""The arrays of a model: their `shapes`, a start for training, the balls they are kept in.
 
-    E, P, x_cls       tokens: a symbol's vector, a position's vector, the [CLS] token         (V, d) (T, d) (d,)
-    q | W_QK | W_Q, W_K     score of token x for query z:  x . q,   x . W_QK z   or   (W_K^T x) . (W_Q^T z)
-                                                                       (H, d)   (H, d, d)   (H, d, d_v) twice
-    W_V, W_C          values; what combines the heads                                         (H, d, d_v) (width, d_o)
-    w, c              readout at [CLS]:  logit = g . w + c                                                  (d_o,) ()
-    b_Q, b_V, b_C     biases of gpt; a key bias would shift all scores of a query alike and change nothing
-    W_1, b_1, W_2, b_2      its MLP, and the weights of `mlp`
-    gain_i, bias_i    of layer norm i; gain, bias: of the last one
+    E, P, x_cls     a symbol's vector, a position's, the [CLS] token    (V, d) (T, d) (d,)
+    q               score of token x for query z:  x . q                (H, d)
+    | W_QK            or  x . W_QK z                                    (H, d, d)
+    | W_Q, W_K        or  (W_K^T x) . (W_Q^T z)                         (H, d, d_v) twice
+    W_V, W_C        values; what combines the heads                     (H, d, d_v) (width, d_o)
+    w, c            readout at [CLS]:  logit = g . w + c                (d_o,) ()
+    b_Q, b_V, b_C   biases of gpt; a key bias would shift all scores of a query alike
+    W_1, b_1, W_2, b_2  its MLP, and the weights of `mlp`
+    gain_i, bias_i  of layer norm i; gain, bias: of the last one
 
-Layer l of several is "l/W_V"; a single layer has no prefix. Source: Edelman, Goel, Kakade, Zhang 2022, section 3.
+Layer l of several is "l/W_V"; a single layer has no prefix.
+Source: Edelman, Goel, Kakade, Zhang 2022, section 3.
 """
 import math
 
@@ -20,10 +22,11 @@ from minitf.projections import Ball, Intersection
 
 
 def same_shapes(name, params, shapes):
-    """Require params to hold just the named shapes, naming the first that is missing, unknown or of another shape."""
+    """Require params to hold just the named shapes; the first that does not fit is named."""
     require(set(params) == set(shapes), name, "the arrays " + ", ".join(shapes), ", ".join(params))
     for key, shape in shapes.items():
-        require(np.shape(params[key]) == tuple(shape), f"{name}[{key!r}]", f"shape {tuple(shape)}", params[key])
+        fits = np.shape(params[key]) == tuple(shape)
+        require(fits, f"{name}[{key!r}]", f"shape {tuple(shape)}", params[key])
 
 
 def prefix(l, model):
@@ -33,8 +36,7 @@ def prefix(l, model):
 
 def shapes(model):
     """The name and shape of every trained array of a model, in the order of the forward pass."""
-    T, d = model.T, model.d
-    found = {}
+    T, d, found = model.T, model.d, {}
     if model.positions == "learned" and model.input == "bits" and model.block != "mlp":
         found = {"E": (model.V, d), "P": (T, d), "x_cls": (d,)}
     layer = {"tf": tf_shapes, "gpt": gpt_shapes, "mlp": mlp_shapes}[model.block]
@@ -42,34 +44,54 @@ def shapes(model):
         found |= {prefix(l, model) + name: shape for name, shape in layer(model, l).items()}
     if model.block == "gpt" and model.norm == "layer":
         found |= {"gain": (d,), "bias": (d,)}
-    return {**found, "w": (model.d_ff if model.block == "mlp" else model.d_o or model.width,), "c": ()}
+    end = model.d_ff if model.block == "mlp" else model.d_o or model.width
+    return {**found, "w": (end,), "c": ()}
 
 
 def query_shapes(model):
     """The arrays that make the scores."""
-    H, d = model.H, model.d
-    return {"q": {"q": (H, d - 3 if model.values == "bit" else d)}, "combined": {"W_QK": (H, d, d)},
-            "factored": {"W_Q": (H, d, model.d_v), "W_K": (H, d, model.d_v)}}[model.query]
+    H, d, d_v = model.H, model.d, model.d_v
+    return {
+        "q": {"q": (H, d - 3 if model.values == "bit" else d)},
+        "combined": {"W_QK": (H, d, d)},
+        "factored": {"W_Q": (H, d, d_v), "W_K": (H, d, d_v)},
+    }[model.query]
+
+
+def norm_shapes(model, i, width):
+    """The gain and bias of layer norm i, where there is one."""
+    return {f"gain{i}": (width,), f"bias{i}": (width,)} if model.norm == "layer" else {}
 
 
 def tf_shapes(model, l):
     """The arrays of one layer of the paper."""
     values = {} if model.values == "bit" else {"W_V": (model.H, model.d, model.d_v)}
-    row = (model.d_v,) if model.heads != "concat" else (model.width,)
-    first = {"gain_1": row, "bias_1": row} if model.norm == "layer" else {}
     mixed = {"W_C": (model.width, model.d_o)} if model.d_o else {}
-    end = (model.d_o or model.width,)
-    last = {"gain_2": end, "bias_2": end} if model.norm == "layer" else {}
-    return {**query_shapes(model), **values, **first, **mixed, **last}
+    return {
+        **query_shapes(model),
+        **values,
+        **norm_shapes(model, "_1", model.width if model.heads == "concat" else model.d_v),
+        **mixed,
+        **norm_shapes(model, "_2", model.d_o or model.width),
+    }
 
 
 def gpt_shapes(model, l):
     """The arrays of one block of gpt."""
-    H, d, d_v, d_ff = model.H, model.d, model.d_v, model.d_ff
-    first, second = ({f"gain_{i}": (d,), f"bias_{i}": (d,)} if model.norm == "layer" else {} for i in (1, 2))
-    heads = {"W_Q": (H, d, d_v), "b_Q": (H, d_v), "W_K": (H, d, d_v), "W_V": (H, d, d_v), "b_V": (H, d_v)}
-    mlp = {**second, "W_1": (d, d_ff), "b_1": (d_ff,), "W_2": (d_ff, d), "b_2": (d,)} if d_ff else {}
-    return {**first, **heads, "W_C": (d, d), "b_C": (d,), **mlp}
+    d, d_ff, matrix, row = model.d, model.d_ff, (model.H, model.d, model.d_v), (model.H, model.d_v)
+    mlp = {
+        **norm_shapes(model, "_2", d),
+        "W_1": (d, d_ff), "b_1": (d_ff,),
+        "W_2": (d_ff, d), "b_2": (d,),
+    }
+    return {
+        **norm_shapes(model, "_1", d),
+        "W_Q": matrix, "b_Q": row,
+        "W_K": matrix,
+        "W_V": matrix, "b_V": row,
+        "W_C": (d, d), "b_C": (d,),
+        **(mlp if d_ff else {}),
+    }
 
 
 def mlp_shapes(model, l):
@@ -78,50 +100,60 @@ def mlp_shapes(model, l):
 
 
 def init_params(rng, model):
-    """Draw the starting parameters: normal, E, P, x_cls of standard deviation 1/2, matrices and w 1/sqrt(rows),
-    q 3/2/sqrt(d), so that every head attends to positions of its own from the start. Gains 1, biases and c 0. Where
-    values are bits: uniform attention, q = 0, for one head, a tenth of the usual q for several; and w = 1."""
+    """Draw the starting parameters.
+
+    Normal numbers: E, P, x_cls with standard deviation 1/2; matrices and w with 1/sqrt(rows); q
+    with 3/2/sqrt(d), so that every head attends to positions of its own from the start. Gains are
+    1, biases and c are 0. Where values are bits, w = 1 and a single head starts with uniform
+    attention, q = 0; several start with a tenth of the usual q, as equal heads would stay equal.
+    """
     generator("rng", rng)
     params = {}
     for name, shape in shapes(model).items():
         short = name.rpartition("/")[2]
         rows = shape[0] if short == "w" else shape[-2] if len(shape) > 1 else 4
-        scale = 1.5 / math.sqrt(model.d) if short == "q" else 0.5 if short in ("E", "P") else 1 / math.sqrt(rows)
-        constant = 1.0 if short.startswith("gain") else 0.0 if short[0] in "bc" else None
-        value = rng.standard_normal(shape)
-        params[name] = scale * value if constant is None else np.full(shape, constant)
+        scale = {"q": 1.5 / math.sqrt(model.d), "E": 0.5, "P": 0.5}.get(short, 1 / math.sqrt(rows))
+        params[name] = scale * rng.standard_normal(shape)
+        if short.startswith("gain"):
+            params[name] = np.ones(shape)
+        elif short[0] in "bc":
+            params[name] = np.zeros(shape)
     if model.values == "bit":
-        spread = 0.1 if model.H > 1 else 0.0        # heads that start equal would stay equal
-        params |= {"q": spread * params["q"], "w": np.ones(params["w"].shape)}
+        params["q"] = params["q"] * (0.1 if model.H > 1 else 0.0)
+        params["w"] = np.ones(params["w"].shape)
     return params
 
 
 def constraints(model):
-    """The sets of the class, {name: set}, none where every bound is infinite. Every head has balls of its own:
+    """The sets of the class, {name: set}, none where every bound is infinite.
+
+    Every head has balls of its own:
 
         q           ||q||_1 <= radius, ||q||_2 <= C_2: for a unit x_cls those of W_QK = q x_cls^T
         W_QK        ||W_QK^T||_{2,1} <= radius (the sum of its row norms), ||W_QK||_2 <= C_2
-        W_Q, W_K    ||W_Q||_2 <= b, ||W_K^T||_{2,1} <= radius/b, ||W_K||_2 <= C_2/b with b^2 = min(radius, C_2), which
-                    keeps W_K W_Q^T in the balls of W_QK
+        W_Q, W_K    ||W_Q||_2 <= b, ||W_K^T||_{2,1} <= radius/b, ||W_K||_2 <= C_2/b with
+                    b^2 = min(radius, C_2), which keeps W_K W_Q^T in the balls of W_QK
         W_V, W_C    ||.||_{2,1} <= C_21 (the sum of column norms), ||.||_2 <= C_2
         w, c        |w_j|, |c| <= bound,  ||w||_2 <= B_w
     """
-    radius, C_2, C_21 = model.radius, model.C_2, model.C_21
+    radius, C_2 = model.radius, model.C_2
     b = math.sqrt(min(radius, C_2))
     over = b if b < math.inf else 1.0
+    column_balls = [Ball("l21", model.C_21), Ball("spectral", C_2)]
     balls = {
         "q": [Ball("l1", radius, axes=1), Ball("l2", C_2, axes=1)],
         "W_QK": [Ball("l21t", radius), Ball("spectral", C_2)],
         "W_Q": [Ball("spectral", b)],
         "W_K": [Ball("l21t", radius / over), Ball("spectral", C_2 / over)],
-        "W_V": [Ball("l21", C_21), Ball("spectral", C_2)],
-        "W_C": [Ball("l21", C_21), Ball("spectral", C_2)],
+        "W_V": column_balls,
+        "W_C": column_balls,
         "w": [Ball("linf", model.bound), Ball("l2", model.B_w)],
         "c": [Ball("linf", model.bound)],
     }
     sets = {}
     for name in shapes(model):
-        finite = [ball for ball in balls.get(name.rpartition("/")[2], []) if ball.radius < math.inf]
+        short = name.rpartition("/")[2]
+        finite = [ball for ball in balls.get(short, []) if ball.radius < math.inf]
         if finite:
             sets[name] = finite[0] if len(finite) == 1 else Intersection(finite)
     return sets

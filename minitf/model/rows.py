@@ -1,4 +1,4 @@
-"""What a layer does to every row alone: norms, projections of heads, and the rest of a layer after its attention.
+"""What a layer does to every row alone: norms, queries, a matrix for every head.
 
 tf (the paper; Pi is the norm between layers: rows onto the unit ball, layer norm, or nothing)
     sum-pre   g <- Pi([g +] sigma(Pi(sum_h A_h g W_V,h)) W_C)
@@ -10,7 +10,7 @@ gpt
 both
     A_h = softmax(scale g W_QK,h^T g^T),  logit = g[0] . w + c
 
-Every function returns its pullback; gradients of parameters come in a dict, which callers add or merge.
+Every function returns its pullback; gradients of parameters come in a dict, which callers merge.
 Source: Edelman, Goel, Kakade, Zhang 2022, sections 3 and 4; Radford et al. 2019 (gpt).
 """
 import numpy as np
@@ -31,7 +31,10 @@ def named(grads, l, model):
 
 
 def per_head(x, W):
-    """A matrix for every head:  y_h = x W_h.      x (..., d), W (H, d, n) -> y (..., H, n); pullback(dy) -> dx, dW."""
+    """A matrix for every head:  y_h = x W_h.
+
+    x (..., d), W (H, d, n) -> y (..., H, n). pullback(dy) -> dx, dW.
+    """
     H, d, n = W.shape
     y, back = linear(x, W.transpose(1, 0, 2).reshape(d, H * n))
 
@@ -43,7 +46,7 @@ def per_head(x, W):
 
 
 def normed(p, x, model, i):
-    """Norm i of the rows of x: layer norm with gain_i and bias_i, projection onto the unit ball, or nothing.
+    """Norm i of the rows of x: layer norm with gain_i and bias_i, onto the unit ball, or nothing.
 
     pullback(dy) -> dx and a dict. i = "" is the last norm of gpt.
     """
@@ -78,6 +81,8 @@ def queries(p, z, model):
     return y, pullback
 
 
-def unmoved(g):
-    """The gradient of rows that a layer without residual leaves out; None for none."""
-    return None if g is None else np.zeros_like(g)
+def plus(g, o, model):
+    """[g +] o, with what came in where the model has residuals. pullback(dr) -> dg, do."""
+    if model.residual:
+        return add(g, o)
+    return o, lambda dr: (None if g is None else np.zeros_like(g), dr)

@@ -7,11 +7,20 @@ from minitf.checks import floats, require, shape
 from minitf.ops import add, embed
 
 
-def fixed_parts(model, dtype, *, identity=False):
-    """The arrays that are not trained: E, P, x_cls where positions are fixed, and W_V = E_1 where values are bits.
+def complete(params, model, *, identity=False):
+    """The arrays of a model with those that are not trained: E, P, x_cls, and W_V where it is E_1.
 
-    With identity, the P of one-hot positions, T x d, is not built: it is None.
+    The q of bit values gets zeros on the axes of E and x_cls. With identity, the P of one-hot
+    positions, T x d, is not built: it is None.
     """
+    found = {**params, **fixed_parts(model, params["w"].dtype, identity=identity)}
+    if model.values == "bit":
+        found["q"] = np.pad(params["q"], ((0, 0), (0, 3)))
+    return found
+
+
+def fixed_parts(model, dtype, *, identity=False):
+    """What is not trained: E, P, x_cls where positions are fixed, W_V where values are bits."""
     if model.positions == "learned":
         return {}
     V, d_P = model.V, model.d - model.V - 1
@@ -32,7 +41,13 @@ def positions(model, dtype):
         signs = np.random.default_rng(model.position_seed).integers(0, 2, (T, d_P))
         return ((2 * signs - 1) / math.sqrt(d_P)).astype(dtype)
     angles = np.arange(T)[:, None] * 10000.0 ** (-np.arange(d_P // 2) / (d_P // 2))
-    return (np.concatenate([np.sin(angles), np.cos(angles)], axis=1) * math.sqrt(2 / d_P)).astype(dtype)
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return (waves * math.sqrt(2 / d_P)).astype(dtype)
+
+
+def position_table(params, model):
+    """The fixed P (T, d_P) of a model whose values are bits; None where it is the identity."""
+    return None if model.positions == "onehot" else positions(model, params["w"].dtype)
 
 
 def embedded(p, X, model):
@@ -43,7 +58,8 @@ def embedded(p, X, model):
 
     def pullback(dg):
         dlooked_up, dP = back_add(dg[:, 1:])
-        return {"E": back_embed(dlooked_up), "P": dP, "x_cls": back_cls(dg[:, :1])[1]}
+        _, dx_cls = back_cls(dg[:, :1])
+        return {"E": back_embed(dlooked_up), "P": dP, "x_cls": dx_cls}
 
     return np.concatenate([cls, tokens], axis=1), pullback
 
@@ -56,9 +72,11 @@ def examples_of(X, z, model):
     else:
         X = symbols(X, model)
     if z is not None:
-        require(model.input == "tokens" and model.L == 1, "z", "none but with input tokens and one layer", z)
+        takes_z = model.input == "tokens" and model.L == 1
+        require(takes_z, "z", "none but with input tokens and one layer", z)
         z = floats("z", z, finite=True)
-        require(z.shape in ((model.d,), (len(X), model.d)), "z", f"shape ({model.d},) or ({len(X)}, {model.d})", z)
+        d, m = model.d, len(X)
+        require(z.shape in ((d,), (m, d)), "z", f"shape ({d},) or ({m}, {d})", z)
     return X, z
 
 
@@ -69,10 +87,6 @@ def symbols(X, model):
     require(X.dtype.kind in "iu", "X", "integers", X, TypeError)
     require(X.ndim == 2 and X.shape[1] == model.T, "X", f"shape (any, {model.T})", X)
     low = 0 if X.dtype.kind == "u" else X.min(initial=0)
-    require(low >= 0 and X.max(initial=0) < model.V, "X", f"symbols from 0 to {model.V - 1}", X)
+    inside = low >= 0 and X.max(initial=0) < model.V
+    require(inside, "X", f"symbols from 0 to {model.V - 1}", X)
     return X
-
-
-def position_table(params, model):
-    """The fixed P (T, d_P) of a model whose values are bits; None where it is the identity."""
-    return None if model.positions == "onehot" else positions(model, params["w"].dtype)

@@ -1,6 +1,14 @@
 """Sparse Boolean functions of long bit strings."""
-from minitf.tasks.packed import bits, examples, Packed, row_sums
-from minitf.tasks.rules import (balanced_p, count_ones, flips, KINDS, labels_by_count, mean_label,
-                                ones_by_count, truth_table)
+from minitf.tasks.packed import Packed, bits, examples, row_sums
+from minitf.tasks.rules import (
+                                KINDS,
+                                balanced_p,
+                                count_ones,
+                                flips,
+                                labels_by_count,
+                                mean_label,
+                                ones_by_count,
+                                truth_table,
+)
 from minitf.tasks.samples import BooleanTask, sample_task
 from minitf.tasks.supports import consistent_supports, is_checkable

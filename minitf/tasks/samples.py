@@ -4,8 +4,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minitf.checks import bits, generator, integer, real, require, shape
-from minitf.tasks.rules import (balanced_p, count_ones, flips, fwht, labels_by_count, mean_label,
-                                ones_by_count, random_table, truth_table)
+from minitf.tasks.rules import (
+    balanced_p,
+    count_ones,
+    flips,
+    fwht,
+    labels_by_count,
+    mean_label,
+    ones_by_count,
+    random_table,
+    truth_table,
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import chain, combinations, islice, product
 import numpy as np
 
 from minitf.checks import choice, integer, require
-from minitf.tasks.packed import examples, Packed
+from minitf.tasks.packed import Packed, examples
 from minitf.tasks.rules import KINDS, labels_by_count, truth_table
 
 

@@ -39,7 +39,6 @@ def family_of(params, model, scale):
         "layer norm is not Lipschitz": model.norm == "layer",
         "it has no attention": model.block == "mlp",
         "it is a block of gpt": model.block == "gpt",
-        "hard attention is not Lipschitz": model.normalise == "hard",
         "its inputs are not bits": model.input == "tokens",
         "several layers, and no projection between them": model.L > 1 and model.norm == "none",
         "the tokens of its layers are learned": model.norm == "ball"
