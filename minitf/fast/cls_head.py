@@ -111,6 +111,7 @@ def cls_head(s, v, s_cls, v_cls, X, rows=None):
     NZ[far] = 1
     Z = NZ[..., -1:]
     out = NZ[..., :-1] / Z
+    back_far = None
     if far.size:
         out[far], back_far = plain_head(s, v, s_cls, v_cls, rows[far])
 
@@ -122,7 +123,7 @@ def cls_head(s, v, s_cls, v_cls, X, rows=None):
         dtable = (rows.T @ dNZ.reshape(m, H * (dv + 1))).reshape(V, T, H, dv + 1)
         grads = (*unweighted(w, v, dtable.transpose(2, 0, 1, 3)),
                  *unweighted(w_cls, v_cls, dNZ.sum(axis=0)))
-        if not far.size:
+        if back_far is None:
             return grads
         return tuple(a + b for a, b in zip(grads, back_far(dout[far])))
 

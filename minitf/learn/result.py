@@ -81,7 +81,7 @@ class Result:
     def attention(self):
         """Attention of every head on every position, averaged over the training rows: (H, T). A
         column and its complement share a place."""
-        return self.weights.reshape(len(self.weights), -1, self.T).sum(axis=1)
+        return self.weights.reshape(len(self.weights), self.model.T // self.T, self.T).sum(axis=1)
 
     def strength(self):
         """How strong every position is (T,): its attention, the mean over heads by their shares; without attention,

@@ -15,10 +15,11 @@ import sys
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from minitf.ops.attention import attention
 from minitf.fast import cls_head, mean_bit, one_hot
+from minitf.ops.attention import attention
 from minitf.trust.verify import check_pullback
 
 bits = sys.modules["minitf.fast.cls_head"]      # the door's attribute of this name is the function

@@ -1,13 +1,13 @@
 """The laws that a model obeys, over both ways to compute it: the definition, and the same sooner."""
 import numpy as np
-import pytest
-
 import oracles
+import pytest
+from model.model_cases import CASES, draw, draw_spread, every_case, every_preset, tables, with_z
+
 from minitf.fast import forward as fast
-from minitf.model import ModelConfig, forward as definition
+from minitf.model import ModelConfig
+from minitf.model import forward as definition
 from minitf.trust import check_pullback
-from model.model_cases import (CASES, draw, draw_spread, every_case, every_preset, tables,
-                               with_z)
 
 both_ways = pytest.mark.parametrize("forward", [definition, fast], ids=["definition", "fast"])
 

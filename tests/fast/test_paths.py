@@ -4,15 +4,16 @@ import math
 import sys
 
 import numpy as np
-import pytest
-from hypothesis import given, settings, strategies as st
-
 import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model.model_cases import CASES, GPT, draw, draw_spread, every_case, every_preset, tables
+
 from minitf.fast import attention_of, blocks, forward, head_shares, mean_gradient
 from minitf.fast.forward import path_of
 from minitf.learn import logits_of
 from minitf.model import ModelConfig
-from model.model_cases import (CASES, GPT, draw, draw_spread, every_case, every_preset, tables)
 
 FAST = [name for name, model in CASES.items()
         if (model.L, model.input) == (1, "bits") and model.block != "mlp"]

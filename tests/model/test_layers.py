@@ -3,14 +3,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pytest
-
 import oracles
+import pytest
+from model.model_cases import CASES, GPT, TOKENS, draw, every_preset
+
 from minitf.model import ModelConfig, constraints, forward, init_params, readout, shapes
 from minitf.model.layers import cls_heads, layer
 from minitf.model.tokens import embedded, fixed_parts
 from minitf.projections import Ball, Intersection
-from model.model_cases import CASES, GPT, TOKENS, draw, every_preset
 
 
 @pytest.mark.parametrize("query", ["combined", "factored"])
@@ -53,6 +53,7 @@ def from_layer(l, params, model):
     return own, rest
 
 
+@pytest.mark.slow
 def test_four_layers_of_four_heads_have_exact_gradients():
     """gpt at T = 64, d = 64: along its gradient, every array within 1e-9 of differences extrapolated to step 0.
 

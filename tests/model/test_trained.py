@@ -1,15 +1,14 @@
 """Every class of models in training: its balls hold, its loss falls, its files keep it."""
 import itertools
-import json
 
 import numpy as np
 import pytest
+from model.model_cases import TOKENS
 
 from minitf.files import load_arrays, save_arrays
 from minitf.learn import TrainConfig, fit, load
 from minitf.model import ModelConfig, constraints
 from minitf.projections import Intersection
-from model.model_cases import TOKENS
 
 
 @pytest.mark.parametrize("query", ["combined", "factored"])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minitf.tasks import supports as identify
-from minitf.tasks.supports import consistent_supports, is_checkable
 from minitf.tasks.rules import KINDS, labels_by_count, truth_table
 from minitf.tasks.samples import sample_task
+from minitf.tasks.supports import consistent_supports, is_checkable
 
 UNKNOWN = ("symmetric, unknown", "junta, unknown")
 

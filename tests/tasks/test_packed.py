@@ -1,16 +1,18 @@
 """Bits, eight examples to a byte: the same bits, sums and products as of ordinary arrays; and long learning with them."""
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minitf import fit, sample_task
 from minitf.fast.cls_head import bit_averager, mean_bit
-from minitf.tasks.supports import consistent_supports
-from minitf.lab import draw as drawing, run as runs
 from minitf.fast.forward import forward, predictor
+from minitf.lab import draw as drawing
+from minitf.lab import run as runs
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import init_params
-from minitf.tasks.packed import bits, BLOCK, examples, Packed, row_sums
+from minitf.tasks.packed import BLOCK, Packed, bits, examples, row_sums
+from minitf.tasks.supports import consistent_supports
 
 SHAPES = [(1, 1), (7, 3), (8, 16), (9, 255), (61, 2041), (130, 5000), (3, BLOCK + 1)]
 

@@ -5,9 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from minitf.tasks.rules import balanced_p, fwht, KINDS, labels_by_count, random_table, truth_table
+from minitf.tasks.rules import KINDS, balanced_p, fwht, labels_by_count, random_table, truth_table
 from minitf.tasks.samples import BooleanTask, sample_task
 
 DEFINITION = {
