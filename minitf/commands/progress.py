@@ -54,7 +54,8 @@ def progress(*stages):
             callback.seconds = time.monotonic() - line.start + 1e-9
             if line.due():
                 loss = "" if state.loss is None else f", loss {state.loss:.4f}"
-                line.count(label, state.step, length, loss)
+                note = state.note and f", {state.note}"
+                line.count(label, state.step, length, loss + note)
 
         callback.seconds = 0.0
         return callback

@@ -67,7 +67,7 @@ def task_verdict(record):
         verdict += "; several supports explain the sample"
     elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
         verdict += f" (one bounded head cannot represent every such rule: {ADVICE})"
-    return verdict
+    return verdict + (f"; {record['next']} would be tried next" if record["next"] else "")
 
 
 def table_facts(record):

@@ -22,7 +22,7 @@ TASKS = ("and", "or", "majority", "parity")
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening",
            "exact-search")
 TRAINING = {    # one start of Adam, as in the paper; the bounded search without a part of it
-    "adam": {"restarts": 0, "steps": 2000}, "pgd-no-mirror": {"mirror": False},
+    "adam": {"restarts": 0, "steps": 2000, "few": None}, "pgd-no-mirror": {"mirror": False},
     "pgd-no-restarts": {"restarts": 0}}
 TUNED = {       # but for parity: what did best of several; gpt and mlp have the usual values
     "paper": {"lr": 0.3, "weight_decay": 0.0}, "scalar": {"lr": 0.01, "weight_decay": 0.5}}

@@ -60,6 +60,7 @@ RECORD = {
                    "(theory.Certificate)",
     "attention_top": "[position, mean attention] of the ten strongest, and of as many as were "
                      "found; mlp: flip rates",
+    "next": "what a run of the loop that learned nothing lacks: more examples or more steps",
     "residual": "||x - P(x - g)||, g the gradient of the mean training loss: how far from "
                 "stationary training ended",
     "seed": "of the run",
@@ -97,7 +98,7 @@ def record_of(result, seconds, X, y, found, **known):
         "train_loss": float(result.history["loss"][-1]), "steps": len(result.history["step"]),
         "seconds": round(seconds, 4), "norms": norms(result),
         "certificate": certify(result, X, y, k=len(found), logits=logits)._asdict(),
-        "residual": result.residual, "attention_top": [[int(t), float(weights[t])] for t in top],
+        "next": result.header.get("next") or None, "residual": result.residual, "attention_top": [[int(t), float(weights[t])] for t in top],
     }
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from minitf.checks import floats, generator, require, shape
 from minitf.fast import attention_of, head_shares, mean_gradient
-from minitf.learn.loop import TrainConfig, steps_from, train_from_starts
+from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, with_negations
 from minitf.learn.search import fit_bounded, longest_search
+from minitf.learn.starts import ALL, POLISH, steps_of_starts, train_from_starts
 from minitf.model import ModelConfig, constraints, same_shapes, shapes
 from minitf.optim import fixed_point_residual
 from minitf.projections import Ball, Intersection, Simplex
@@ -25,10 +26,12 @@ DOUBTFUL = 0.6          # errors in training, of those of the more frequent labe
 
 class Progress(NamedTuple):
     """What a callback is shown after a step: its number, the training loss (of the batch, in the
-    loop), and the parameters: one dict, or the Candidates of the bounded search."""
+    loop), the parameters (one dict, or the Candidates of the bounded search), and in words what
+    this step is for."""
     step: int
     loss: float
     params: object
+    note: str = ""
 
 
 class FitWarning(UserWarning):
@@ -59,12 +62,13 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     search = searches(model, train) and params is None and sets is None
     sets = checked_sets(sets, model) if sets is not None else constraints(model)
     history, report = recorder(callback)
+    header = {} if names is None else {"names": names}
     if search:
-        params = fit_bounded(X, y, model, train.restarts, train.tol, report, train.steps,
+        params = fit_bounded(X, y, model, rounds_of(train), train.tol, report, train.steps,
                              train.mirror)
     else:
-        params = train_from_starts(X, y, model, rng, train, params, sets, report)
-    header = {} if names is None else {"names": names}
+        params, _, more = train_from_starts(X, y, model, rng, train, params, sets, report)
+        header |= {"next": more}
     result = finished(params, X, y, model, sets, history, header, negations)
     if search and train.steps is None:
         warn_of_a_bad_fit(result, X, y)
@@ -117,11 +121,11 @@ def recorder(callback):
     """A history of steps and losses, and the function report(loss, params) that fills it."""
     history = {"step": [], "loss": []}
 
-    def report(loss, params):
+    def report(loss, params, note=""):
         history["step"].append(len(history["step"]) + 1)
         history["loss"].append(loss)
         if callback is not None:
-            callback(Progress(len(history["step"]), loss, params))
+            callback(Progress(len(history["step"]), loss, params, note))
 
     return history, report
 
@@ -151,8 +155,14 @@ def warn_of_a_bad_fit(result, X, y):
 def most_steps(model, train):
     """The number of steps that fit will not exceed, for a progress bar."""
     if searches(model, train):
-        return min(longest_search(train.restarts), train.steps or math.inf)
-    return sum(steps_from(train, i) for i in range(train.restarts + 1))
+        return min(longest_search(rounds_of(train)), train.steps or math.inf)
+    steps = steps_of_starts(model, train)
+    return sum(steps) + len(steps) * (ALL + POLISH)
+
+
+def rounds_of(train):
+    """Rounds of restarts of the bounded search."""
+    return 8 if train.restarts is None else train.restarts
 
 
 def searches(model, train):

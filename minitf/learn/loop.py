@@ -1,7 +1,7 @@
 """The loop of training: batch, gradient, step, project, yield.
 
-It trains any model, from one start after another, until one of them has learned beyond doubt. The
-bounded class has a search of its own (minitf.learn.search).
+It trains any model from where it is; `starts` says from where, on which rows and for how long. The
+bounded class has a search of its own, `search`.
 """
 import math
 from dataclasses import dataclass
@@ -10,12 +10,7 @@ import numpy as np
 
 from minitf.checks import choice, integer, real, require
 from minitf.fast import on_vectors
-from minitf.learn.result import logits_of
-from minitf.model import init_params
-from minitf.ops import logistic
-from minitf.optim import adam_step, gradient_step, project_params, repeated
-
-FRESH = 4096            # rows on which a model may show that it has not made up its mind
+from minitf.optim import adam_step, gradient_step, project_params
 
 
 @dataclass(frozen=True)
@@ -31,10 +26,12 @@ class TrainConfig:
                   momentum 0.9)
     weight_decay  decoupled decay of adam (0.1 where the class is unbounded, else 0)
     radius        replaces the model's bound on ||q||_1 of every head
-    restarts      rounds of restarts of the bounded search; further starts of the loop
+    restarts      rounds of restarts of the bounded search (8); further starts of the loop (as many
+                  as take about 75 seconds on one core, at most 14)
     tol           mean training loss at which a search is over
     mirror        whether the bounded search begins with mirror steps; False: Euclidean steps alone,
                   for comparison
+    few           rows that a start of the loop sees before it has found something; None: all
     """
     method: str = "auto"
     steps: int | None = None
@@ -42,16 +39,16 @@ class TrainConfig:
     lr: float | None = None
     weight_decay: float | None = None
     radius: float | None = None
-    restarts: int = 8
+    restarts: int | None = None
     tol: float = 0.02
     mirror: bool = True
+    few: int | None = 4000
 
     def __post_init__(self):
         choice("method", self.method, ("auto", "pgd", "adam"))
-        for name in ("steps", "batch"):
+        for name, least in ("steps", 1), ("batch", 1), ("few", 1), ("restarts", 0):
             if getattr(self, name) is not None:
-                integer(name, getattr(self, name), 1)
-        integer("restarts", self.restarts, 0)
+                integer(name, getattr(self, name), least)
         require(isinstance(self.mirror, bool), "mirror", "True or False", self.mirror, TypeError)
         for name in ("radius", "tol"):
             if getattr(self, name) is not None:
@@ -63,14 +60,16 @@ class TrainConfig:
                  lambda v: 0 <= v < math.inf)
 
 
-def minibatch_descent(X, y, params, model, rng, train, sets):
+def minibatch_descent(X, y, params, model, rng, train, sets, fade=None):
     """Yield (batch loss, params) after every step of projected minibatch descent, for ever.
 
         x <- P(step(x, gradient of the mean loss of a batch at x))      P projects onto the sets
+
+    fade: the number of steps over which the step size falls to 0; None: it stays.
     """
     dtype = np.float64 if sets else np.float32              # rounding to float32 could leave a set
     pack, unpack, hold, gradient = on_vectors(model, dtype)
-    step = optimiser(model, train, sets)
+    step = optimiser(model, train, sets, fade)
     x = pack(project_params(params, sets))
     for batch in batches(X, y, min(train.batch or 128, len(X)), rng, hold):
         loss, dx = gradient(x, batch)
@@ -91,57 +90,21 @@ def batches(X, y, size, rng, hold):
         yield hold(X[rows], y[rows]) if everything is None else everything
 
 
-def optimiser(model, train, sets):
+def optimiser(model, train, sets, fade=None):
     """The function x, dx -> x of one step of the method, which keeps its state."""
-    if train.method == "pgd":
-        return repeated(gradient_step, lr=train.lr or 0.1, momentum=0.9)
     usual = 0.3 if model.is_paper else 1e-3 if model.block == "gpt" else 3e-3
     decay = 0.0 if sets else 0.1
-    return repeated(adam_step, lr=train.lr or usual,
-                    weight_decay=decay if train.weight_decay is None else train.weight_decay)
+    step, lr = adam_step, train.lr or usual
+    options = {"weight_decay": decay if train.weight_decay is None else train.weight_decay}
+    if train.method == "pgd":
+        step, lr, options = gradient_step, train.lr or 0.1, {"momentum": 0.9}
+    state, done = None, 0
 
+    def advance(x, dx):
+        nonlocal state, done
+        rate = lr if fade is None else lr * max(0.0, 1 - done / fade)
+        x, state = step(x, dx, state, lr=rate, **options)
+        done += 1
+        return x
 
-def steps_from(train, i):
-    """Steps allowed from start i: twice as many after every third start."""
-    return (train.steps or 800) * 2 ** (i // 3)
-
-
-def train_from_starts(X, y, model, rng, train, start, sets, report):
-    """Descend from one start after another until a look, every 100 steps, finds nothing undecided.
-
-    Returns the parameters of the start that ended with the least undecided.
-    """
-    fresh = fresh_rows(X, rng)
-    best, least = None, math.inf
-    for i in range(train.restarts + 1):
-        params = start if i == 0 and start is not None else init_params(rng, model)
-        descent = minibatch_descent(X, y, params, model, rng, train, sets)
-        for step, (loss, params) in enumerate(descent, 1):
-            report(loss, params)
-            last = step == steps_from(train, i)
-            if last or step % 100 == 0:
-                left = undecided(params, X, y, fresh, model, train.tol)
-                if left == 0 or last:
-                    break
-        if left < least:
-            best, least = params, left
-        if left == 0:
-            break
-    return best
-
-
-def fresh_rows(X, rng):
-    """Rows of independent bits with the frequencies of X (m, T)."""
-    rows = max(FRESH // 16, min(FRESH, 2 ** 24 // X.shape[1]))
-    return (rng.random((rows, X.shape[1]), np.float32) < X.mean(axis=0)).astype(np.uint8)
-
-
-def undecided(params, X, y, fresh, model, tol):
-    """Share of fresh rows on which a model has not made up its mind; 0 when training is over.
-
-    A model that has memorised its examples fits them all, yet on other rows its logits scatter
-    around 0; one that has found the rule is as sure there as on the examples. So, without a label:
-    the share of fresh rows with |logit| < 2; 1 more while the mean training loss is above tol.
-    """
-    fitted = logistic(logits_of(params, X, model), y)[0].mean() <= tol
-    return float((np.abs(logits_of(params, fresh, model)) < 2).mean()) + (not fitted)
+    return advance

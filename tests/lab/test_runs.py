@@ -19,7 +19,7 @@ from minitf.tasks.samples import sample_task
 
 KEYS = """task description label names T k p noise table m information_limit determined redraws chance support_true
     support_found train_accuracy train_loss holdout holdout_accuracy holdout_interval noisy_holdout_accuracy learned
-    method model heads radius steps seconds norms certificate attention_top residual seed version""".split()
+    method model heads radius steps seconds norms certificate attention_top next residual seed version""".split()
 
 
 def streams(seed, n):

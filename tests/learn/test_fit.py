@@ -13,8 +13,9 @@ import minitf.tasks.supports
 from minitf.fast.forward import attention_of, forward, head_shares
 from minitf.files import load_arrays, save_arrays
 from minitf.learn.fit import Progress, fit, most_steps
-from minitf.learn.loop import TrainConfig, undecided
+from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, load
+from minitf.learn.starts import undecided
 from minitf.learn.working_set import Candidates
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import constraints, init_params, shapes
