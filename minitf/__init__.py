@@ -9,7 +9,7 @@ from importlib import resources
 ROOMS = {
     "ops": """add attention attention_blocked attention_tangent attention_weights cap embed gelu identity layer_norm linear
               logistic relu sigmoid softmax unit_ball""",
-    "projections": "Ball Intersection Simplex dual_norm norm project",
+    "projections": "Ball Box Intersection Simplex dual_norm norm project",
     "tasks": "BooleanTask consistent_supports sample_task truth_table",
     "model": "ModelConfig constraints init_params",
     "fast": "cls_head forward mean_bit",

@@ -4,8 +4,8 @@ Every public function of minitf answers bad input with
 
     name: expected WHAT, got WHAT CAME
 
-as a ValueError (a value out of range, a wrong shape) or a TypeError (a wrong kind of object). The command line prints
-the same line and exits with code 2.
+as a ValueError (a value out of range, a wrong shape) or a TypeError (a wrong kind of object). The
+command line prints the same line and exits with code 2.
 """
 import math
 import numbers
@@ -19,6 +19,8 @@ def describe(value):
     """Say what came, short enough for one line: arrays by dtype and shape, the rest by repr."""
     if isinstance(value, np.ndarray) and value.ndim:
         return f"{value.dtype} array of shape {value.shape}"
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return f"a number of {value.bit_length()} bits"
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
 
@@ -34,16 +36,21 @@ def integer(name, value, low=None, high=None):
     limits = (f" >= {low}" if high is None else f" from {low} to {high}") if low is not None else ""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
     require(whole, name, f"an integer{limits}", value, TypeError)
-    require((low is None or value >= low) and (high is None or value <= high), name, f"an integer{limits}", value)
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    require(inside, name, f"an integer{limits}", value)
     return int(value)
 
 
 def real(name, value, expected="a finite number", where=math.isfinite):
-    """Return value as float; `where` says which numbers are allowed and `expected` says it in words."""
+    """Return value as float; `where` says which numbers are allowed, `expected` in words."""
     number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
     require(number, name, expected, value, TypeError)
-    require(bool(where(value)), name, expected, value)
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        require(False, name, "a number in the range of float64", value)
+    require(bool(where(number)), name, expected, value)
+    return number
 
 
 def positive(name, value):
@@ -53,13 +60,15 @@ def positive(name, value):
 
 def choice(name, value, options):
     """Return value; it must be one of options."""
-    require(isinstance(value, str) and value in options, name, "one of " + ", ".join(options), value)
+    known = isinstance(value, str) and value in options
+    require(known, name, "one of " + ", ".join(options), value)
     return value
 
 
 def generator(name, value):
     """Return value; it must be a numpy.random.Generator."""
-    require(isinstance(value, np.random.Generator), name, "a numpy.random.Generator", value, TypeError)
+    known = isinstance(value, np.random.Generator)
+    require(known, name, "a numpy.random.Generator", value, TypeError)
     return value
 
 
@@ -71,18 +80,19 @@ def array(name, x):
         x = np.asarray(x)
     except ValueError:
         require(False, name, "rows of one length", x)
-    except (TypeError, RuntimeError) as why:                    # of another library, and it does not convert
+    except (TypeError, RuntimeError) as why:        # of another library, and it does not convert
         require(False, name, f"what NumPy can read ({why})", type(x), TypeError)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def floats(name, x, *, ndim=None, finite=False):
-    """Return x as a float32, float64 or complex128 array; integers and booleans become float64, others are refused."""
+    """Return x as a float32, float64 or complex128 array; integers and booleans become float64."""
     x = array(name, x)
     if x.dtype.kind in "iub":
         x = x.astype(np.float64)
     if x.dtype not in FLOATS:
-        advice = " (convert float16 first: its sums lose all digits)" if x.dtype == np.float16 else ""
+        half = x.dtype == np.float16
+        advice = " (convert float16 first: its sums lose all digits)" if half else ""
         require(False, name, "a float32 or float64 array" + advice, x, TypeError)
     require(ndim is None or x.ndim == ndim, name, f"{ndim} axes", x)
     if finite and not np.isfinite(x).all():
@@ -92,7 +102,8 @@ def floats(name, x, *, ndim=None, finite=False):
 
 def shape(name, x, expected):
     """Require x.shape to match expected, in which None stands for any length."""
-    if x.ndim != len(expected) or any(want is not None and have != want for have, want in zip(x.shape, expected)):
+    fits = [want is None or have == want for have, want in zip(x.shape, expected)]
+    if x.ndim != len(expected) or not all(fits):
         text = ", ".join("any" if n is None else str(n) for n in expected)
         require(False, name, f"shape ({text}{',' if len(expected) == 1 else ''})", x)
 

@@ -1,7 +1,8 @@
 """Steps of first-order methods on one array, and their projections onto named constraint sets.
 
-A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never writes into the caller's. Constraints
-are a dict {parameter name: set with .project}, for any model whose parameters are a dict of arrays.
+A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never writes into the
+caller's. Constraints are a dict {parameter name: set with .project}, for any model whose
+parameters are a dict of arrays.
 """
 import math
 from typing import NamedTuple
@@ -37,9 +38,9 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
         s <- beta2 s + (1 - beta2) g^2
         x <- (1 - lr weight_decay) x - lr (n / (1 - beta1^i)) / (sqrt(s / (1 - beta2^i)) + eps)
 
-    at the steps i = 1, 2, ... The state is (i, n / (1 - beta1), s / (1 - beta2)), None at the start: the
-    factors of the decaying sums n and s are numbers, which join lr and eps.
-    Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
+    at the steps i = 1, 2, ... The state is (i, n / (1 - beta1), s / (1 - beta2)), None at the
+    start: the factors of the decaying sums n and s are numbers, which join lr and eps. Source:
+    Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
     """
     i, n, s = (0, 0.0, 0.0) if state is None else state
     i = i + 1
@@ -85,13 +86,16 @@ class Iterate(NamedTuple):
 def projected_gradient(f, params, constraints, *, lr=1.0):
     """Yield the iterates of projected gradient descent with backtracking:  x <- P(x - lr grad f(x)),  for ever.
 
-    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along s = x' - x, by the
-    values up to their rounding and by the gradients, which still tell where values no longer differ:
+    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along
+    s = x' - x, by the values up to their rounding and by the gradients, which still tell where
+    values no longer differ:
 
-        f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),        <grad f(x') - grad f(x), s> <= ||s||^2 / lr
+        f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),        <grad f(x') - grad f(x), s> <=
+        ||s||^2 / lr
 
-    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the gradient is L-Lipschitz;
-    then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source: Beck and Teboulle 2009 (without momentum).
+    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the
+    gradient is L-Lipschitz; then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source:
+    Beck and Teboulle 2009 (without momentum).
     """
     params = project_params(params, constraints)
     value, grads = f(params)

@@ -1,63 +1,107 @@
-"""Euclidean projection onto norm balls, the simplex and their intersections, each with a certificate of optimality.
+"""Euclidean projection onto a norm ball, with a certificate that it is the nearest point.
 
     ball = Ball("l21", 3.0)
     p = ball.project(x)         the nearest point of { p : ||p||_{2,1} <= 3 }
     ball.gap(x, p)              0 at the projection, positive at every other point of the ball
 
-The certificate is the variational inequality: a point p of K is the projection of x exactly if <x - p, u - p> <= 0 for
-all u in K. The largest left-hand side is gap(x, p) = h(x - p) - <x - p, p>, with the support function h of K, and
-||p - projection||^2 <= gap(x, p). How each projection is computed: PROJECTION in `minitf.thresholds`. Source: Bauschke
-and Combettes 2011.
+The problem:  min ||p - x||_F  subject to  ||p|| <= r.  Every norm here is a norm of parts
+(entries, lengths of rows or columns, singular values), and its projection changes the parts alone.
+For the sum of the parts v_1 >= v_2 >= ... they all lose the same theta, down to 0:
+
+    p_i = max(v_i - theta, 0),      theta = max_k (v_1 + .. + v_k - r) / k      (0 inside),
+
+for their largest p_i = min(v_i, r). `nearest` has these functions and takes parts out and puts
+them back.
+
+The certificate: p in K is the projection of x exactly if  <x - p, u - p> <= 0  for all u in K. The
+largest left-hand side is  gap(x, p) = h(x - p) - <x - p, p>  with the support function  h(g) =
+max_{u in K} <g, u>, for a ball r times the dual norm; and  ||p - projection||^2 <= gap(x, p),
+because with q the projection <x - p, q - p> <= gap  and  <x - q, p - q> <= 0  add up to that.
+Source: Bauschke and Combettes 2011.
 """
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from minitf.checks import choice, real, require, shape
-from minitf.projections.nearest import PROJECTION, whole
-from minitf.projections.newton import threshold
-from minitf.projections.norms import DUAL, KINDS, matrices, measure, reals
+from minitf.checks import choice, require, shape
+from minitf.projections.arguments import OnMatrices, denormal, numbers, slack, spread
+from minitf.projections.derivative import DIFFERENTIABLE
+from minitf.projections.furthest import FURTHEST
+from minitf.projections.nearest import PROJECTION
+from minitf.projections.norms import DUAL, KINDS, measure, reals
 
 
-class ConvexSet:
-    """What Ball and Simplex share: the axes they act on, the slack that rounding needs, and the certificate."""
+class ConvexSet(OnMatrices):
+    """A closed convex set with its projection, its support function, and what follows from them."""
 
-    def __post_init__(self):
-        require(self.axes is None or self.axes == 1, "axes", "None (matrices) or 1 (every row a vector)", self.axes)
+    def project(self, x):
+        """Return the point nearest to x, in its shape and dtype:  min ||p - x||_F  over the set.
 
-    def _matrices(self, name, x):
-        x = reals(name, x)
-        return matrices(x[..., None] if self.axes == 1 else x)
+        A point of the set is returned equal. Cost: a few passes over x; for l1inf and linf1 a
+        transposed copy, for linf1 sorted; for nuclear and spectral one singular value
+        decomposition.
+        """
+        M = self._matrices("x", x)
+        return self._nearest(M, np.shape(x)).astype(M.dtype, copy=False).reshape(np.shape(x))
 
-    def _limit(self, x):
-        return self.radius * (1 + (2e-6 if x.dtype == np.float32 else 1e-12))
+    def projection(self, x):
+        """Return p, pullback: the nearest point, and dx = J dp with the derivative J of project.
+
+        J is symmetric. At kinks it is one element of the generalised Jacobian: see `derivative`.
+        """
+        M = self._matrices("x", x)
+        P, back = self._differentiable(M.astype(np.float64), np.shape(x))
+
+        def pullback(dp):
+            dP = reals("dp", dp)
+            shape("dp", dP, np.shape(x))
+            return back(dP.reshape(M.shape)).astype(M.dtype, copy=False).reshape(np.shape(x))
+        return P.astype(M.dtype, copy=False).reshape(np.shape(x)), pullback
+
+    def lmo(self, g):
+        """Return a point s of the set with the least <g, s>: Frank-Wolfe's linear minimisation.
+
+        Certificate:  <g, s> = -h(-g),  for a ball -radius times the dual norm of g. Of equal parts
+        of g the first counts; g = 0 gives a point of the set. Errors: no minimum, as the set has
+        no end there.
+        """
+        M = self._matrices("g", g)
+        _, exponent = np.frexp(np.abs(M).max(axis=(-2, -1), keepdims=True, initial=0))
+        S = self._furthest(np.ldexp(-M.astype(np.float64), -exponent), np.shape(g))
+        require(np.isfinite(S).all(), "g", "a direction in which the set ends", np.asarray(g))
+        return (S + 0.0).astype(M.dtype).reshape(np.shape(g))
 
     def gap(self, x, p):
-        """Return h(x - p) - <x - p, p>: for p in the set it bounds ||p - projection||^2, and only the projection has 0.
+        """Return h(x - p) - <x - p, p>: for p in the set it bounds ||p - projection||^2.
 
-        x, p of one shape -> one float64 a matrix (a row with axes=1). Rounding leaves about 1e-15 radius ||x||_dual.
+        x, p of one shape -> one float64 a matrix (a row with axes=1), 0 at the projection alone.
+        Rounding leaves about 1e-15 radius ||x||_dual.
         """
         x, p = reals("x", x).astype(np.float64), reals("p", p).astype(np.float64)
         shape("p", p, x.shape)
         normal = x - p
-        return self.support(normal) - np.sum(self._matrices("x - p", normal) * self._matrices("p", p), axis=(-2, -1))
+        inner = self._matrices("x - p", normal) * self._matrices("p", p)
+        return self.support(normal) - np.sum(inner, axis=(-2, -1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ball(ConvexSet):
-    """The ball { p : ||p|| <= radius } of a norm of `minitf.norms`, in every matrix of an array.
+    """The ball { p : ||p|| <= radius } of a norm of `norms`, in every matrix of an array.
 
-    The last two axes are a matrix, a vector is one column; with axes=1 every row (last axis) is a vector with a ball of
-    its own. The radius may be 0, and math.inf for no constraint. Errors: an unknown kind; a radius negative or NaN.
+    The last two axes are a matrix, a vector is one column; with axes=1 every row (last axis) is a
+    vector with a ball of its own. The radius may be 0, and math.inf for no constraint; an array of
+    radii broadcasts over the leading axes, one a matrix, one a row with axes=1. Errors: an unknown
+    kind; a radius negative or NaN.
     """
     kind: str
-    radius: float
+    radius: float | np.ndarray
     axes: int | None = None
 
     def __post_init__(self):
         choice("kind", self.kind, KINDS)
-        radius = real("radius", self.radius, "a number >= 0, math.inf for no constraint", lambda r: r >= 0)
+        expected = "a number >= 0, math.inf for no constraint"
+        radius = numbers("radius", self.radius, expected, lambda r: r >= 0)
         object.__setattr__(self, "radius", radius)
         super().__post_init__()
 
@@ -67,49 +111,28 @@ class Ball(ConvexSet):
 
     def support(self, g):
         """max <g, u> over the ball = radius * dual norm of g:  g (..., n, d) -> (...)."""
-        dual = measure(self._matrices("g", g), DUAL[self.kind])
-        return np.multiply(self.radius, dual, out=np.zeros_like(dual), where=dual > 0)[()]
+        M = self._matrices("g", g)
+        dual = measure(M, DUAL[self.kind])
+        return np.multiply(self._radii(M), dual, out=np.zeros_like(dual), where=dual > 0)[()]
 
     def contains(self, x):
         """||x|| <= radius up to rounding: 1e-12 relative in float64, 2e-6 in float32."""
         M = self._matrices("x", x)
-        return measure(M, self.kind) <= self._limit(M)
+        limit = self._radii(M) * (1 + slack(M.dtype)) + denormal(M)
+        return measure(M, self.kind) <= limit
 
-    def project(self, x):
-        """Return the point nearest to x, in its shape and dtype:  min ||p - x||_F  subject to  ||p|| <= radius.
+    def _radii(self, M):
+        return spread("radius", self.radius, M.shape[:-2])
 
-        A point of the ball is returned equal. Method: PROJECTION[kind]. Cost: a few passes over x; for l1inf and linf1
-        a transposed copy, for linf1 sorted; for nuclear and spectral one singular value decomposition.
-        """
-        M = self._matrices("x", x)
-        P = M.copy() if self.radius == math.inf else PROJECTION[self.kind](M, self.radius)
-        return P.astype(M.dtype, copy=False).reshape(np.shape(x))
+    def _nearest(self, M, _):
+        if np.all(self.radius == math.inf):
+            return M.copy()
+        return PROJECTION[self.kind](M, self._radii(M))
 
+    def _differentiable(self, M, _):
+        if np.all(self.radius == math.inf):
+            return M.copy(), lambda dP: dP.copy()
+        return DIFFERENTIABLE[self.kind](M, self._radii(M))
 
-@dataclass(frozen=True)
-class Simplex(ConvexSet):
-    """The set { p >= 0, sum p = radius }, radius > 0, in every matrix of an array, in every row with axes=1."""
-    radius: float = 1.0
-    axes: int | None = None
-
-    def __post_init__(self):
-        radius = real("radius", self.radius, "a finite number > 0", lambda r: 0 < r < math.inf)
-        object.__setattr__(self, "radius", radius)
-        super().__post_init__()
-
-    def support(self, g):
-        """max <g, u> over the simplex = radius * largest entry of g:  g (..., n, d) -> (...)."""
-        return self.radius * self._matrices("g", g).max(axis=(-2, -1))
-
-    def contains(self, x):
-        """x >= 0 and sum x = radius, up to rounding as for Ball."""
-        M = self._matrices("x", x)
-        error = np.abs(M.sum(axis=(-2, -1), dtype=np.float64) - self.radius)
-        return (M >= 0).all(axis=(-2, -1)) & (error <= self._limit(M) - self.radius)
-
-    def project(self, x):
-        """Return the point nearest to x:  p = max(x - theta, 0) with sum p = radius, see `threshold`."""
-        M = self._matrices("x", x)
-        require(M.shape[-2] * M.shape[-1], "x", "at least one entry", M)
-        P = whole(threshold)(M.astype(np.float64), self.radius) if M.size else M
-        return P.astype(M.dtype, copy=False).reshape(np.shape(x))
+    def _furthest(self, M, _):
+        return FURTHEST[self.kind](M, self._radii(M))

@@ -5,8 +5,8 @@ import numpy as np
 def threshold(v, r):
     """Return p = max(v - theta, 0) with sum p = r in every row, v of any sign.
 
-    The largest entry alone shows  max v - r <= theta <= max v - r/n.  Newton's iteration starts between
-    them, at the root for a sample of the row, every s-th entry:
+    The largest entry alone shows  max v - r <= theta <= max v - r/n.  Newton's iteration starts
+    between them, at the root for a sample of the row, every s-th entry:
         theta = max_k (v_1 + ... + v_k - r) / k      for v sorted, decreasing.
     """
     n, r = v.shape[-1], np.asarray(r)[..., None]
@@ -31,7 +31,7 @@ def threshold(v, r):
 
 
 def water_level(v, r):
-    """Return min(v, mu) with the row levels mu of `onto_linf1`, sum mu = r.      v (..., rows, n)."""
+    """Return min(v, mu) with the row levels mu of `onto_linf1`, sum mu = r. v (..., rows, n)."""
     n, r = v.shape[-1], np.asarray(r)[..., None]
     k = np.arange(1, n + 1)
     C = np.sort(v)[..., ::-1].cumsum(axis=-1)
@@ -51,19 +51,20 @@ def water_level(v, r):
 
 
 def newton(parts, slope, hi, lo, r):
-    """Solve  sum parts(theta) = r  for theta = hi + lo, the sum convex, decreasing and piecewise linear.
+    """Solve sum parts(theta) = r for theta = hi + lo; the sum convex, decreasing, linear in pieces.
 
-    Newton's step is exact on a linear piece and never passes the root from the left; each one divides
-    (sum - r) * slope by 4 or more, so 64 are more than float64 can need, and 1 to 6 the rule. theta is a
-    pair, hi the leading digits and lo the rest, because the parts may be smaller than the last digit of
-    theta: v - hi is exact near theta, and v - hi - lo keeps all digits. Source: Michelot 1986; Condat 2016.
+    Newton's step is exact on a linear piece and never passes the root from the left; each one
+    divides (sum - r) * slope by 4 or more, so 64 are more than float64 can need, and 1 to 6 the
+    rule. theta is a pair, hi the leading digits and lo the rest, because the parts may be smaller
+    than the last digit of theta: v - hi is exact near theta, and v - hi - lo keeps all digits.
+    Source: Michelot 1986; Condat 2016.
     """
     for _ in range(64):
         leading = hi + lo
         hi, lo = leading, lo - (leading - hi)
         p = parts(hi, lo)
         excess = p.sum(axis=-1, keepdims=True) - r
-        if (np.abs(excess) <= 1e-14 * r + 5e-324 * p.size).all():      # a hundredth of what is feasible
+        if (np.abs(excess) <= 1e-14 * r + 5e-324 * p.size).all():   # a hundredth of the slack
             return p
         lo = lo + excess / slope(p)
     raise ArithmeticError("entries or radius near the limits of float64: scale both")

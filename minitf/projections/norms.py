@@ -1,24 +1,27 @@
 """The matrix norms, and the dual of each.
 
-A norm here is a vector norm (l1, l2 or linf) of a vector of parts: the entries of a matrix, the norms of its columns
-or of its rows, or its singular values. ||M||_{p,q} is the q-norm of the vector of p-norms of the columns.
+A norm here is a vector norm (l1, l2 or linf) of a vector of parts: the entries of a matrix, the
+norms of its columns or of its rows, or its singular values. ||M||_{p,q} is the q-norm of the
+vector of p-norms of the columns.
 
-    kind     definition                                dual kind, definition
-    l1       sum of all |M_ij|                         linf      largest |M_ij|
-    l21      sum of column l2 norms, ||M||_{2,1}       l2inf     largest column l2 norm, ||M||_{2,inf}
-    l21t     sum of row l2 norms, ||M^T||_{2,1}        l2inft    largest row l2 norm, ||M^T||_{2,inf}
-    linf1    sum of column maxima, ||M||_{inf,1}       l1inf     largest column l1 norm, ||M||_{1,inf}
-    nuclear  sum of singular values                    spectral  largest singular value
-    l2       Frobenius norm                            l2        its own dual
+    kind     definition                                dual kind, definition l1       sum of all
+    |M_ij|                         linf      largest |M_ij| l21      sum of column l2 norms,
+    ||M||_{2,1}       l2inf     largest column l2 norm, ||M||_{2,inf} l21t     sum of row l2 norms,
+    ||M^T||_{2,1}        l2inft    largest row l2 norm, ||M^T||_{2,inf} linf1    sum of column
+    maxima, ||M||_{inf,1}       l1inf     largest column l1 norm, ||M||_{1,inf} nuclear  sum of
+    singular values                    spectral  largest singular value l2       Frobenius norm
+    l2        its own dual
 
-A norm acts on the last two axes; a vector is one column, a number one entry, earlier axes are independent matrices.
-Source: Edelman, Goel, Kakade, Zhang 2022 (the (2,1) norms); Horn and Johnson, Matrix Analysis, chapter 5 (duals).
+A norm acts on the last two axes; a vector is one column, a number one entry, earlier axes are
+independent matrices. Source: Edelman, Goel, Kakade, Zhang 2022 (the (2,1) norms); Horn and
+Johnson, Matrix Analysis, chapter 5 (duals).
 """
 import numpy as np
 
 from minitf.checks import choice, floats, require
 
-DUAL = {"l1": "linf", "l21": "l2inf", "l21t": "l2inft", "linf1": "l1inf", "nuclear": "spectral", "l2": "l2"}
+DUAL = {"l1": "linf", "l21": "l2inf", "l21t": "l2inft", "linf1": "l1inf", "nuclear": "spectral",
+        "l2": "l2"}
 DUAL |= {dual: kind for kind, dual in DUAL.items()}
 KINDS = tuple(DUAL)
 COLUMN, ROW = -2, -1        # the axis that runs along a column, the axis that runs along a row
@@ -39,7 +42,8 @@ def matrices(x):
 def total(A, axis):
     """Sum in float64 over one axis, a long one block by block.
 
-    NumPy adds a million rows one after the other and loses 1e-11; in blocks of 4096 the loss stays below 1e-13.
+    NumPy adds a million rows one after the other and loses 1e-11; in blocks of 4096 the loss stays
+    below 1e-13.
     """
     while A.shape[axis] > 4096:
         A = np.add.reduceat(A, np.arange(0, A.shape[axis], 4096), axis=axis, dtype=np.float64)
@@ -51,7 +55,7 @@ def l1(M, axis):
 
 
 def l2(M, axis):
-    """Euclidean norm in float64; where the squares leave its range the largest entry is divided out first."""
+    """Euclidean norm in float64; where squares leave its range the largest entry is divided out."""
     with np.errstate(over="ignore", under="ignore"):
         length = np.sqrt(total(np.square(M, dtype=np.float64), axis))
     outside = ~((1e-140 < length) & (length < 1e150))
@@ -95,8 +99,9 @@ def measure(M, kind):
 def norm(x, kind):
     """Norm of every matrix of x:  x (..., n, d) -> (...).
 
-    Cost: one pass over x; one singular value decomposition for nuclear and spectral. Sums are taken in float64 and
-    returned in the dtype of x. Errors: an unknown kind; complex, float16, NaN or infinite entries.
+    Cost: one pass over x; one singular value decomposition for nuclear and spectral. Sums are
+    taken in float64 and returned in the dtype of x. Errors: an unknown kind; complex, float16, NaN
+    or infinite entries.
     """
     choice("kind", kind, KINDS)
     x = reals("x", x)
@@ -104,5 +109,5 @@ def norm(x, kind):
 
 
 def dual_norm(x, kind):
-    """Dual norm of every matrix of x:  max <x, U> over ||U|| <= 1.      Shapes, cost and errors as `norm`."""
+    """Dual norm of every matrix of x:  max <x, U> over ||U|| <= 1. Shapes and errors as `norm`."""
     return norm(x, DUAL[choice("kind", kind, KINDS)])

@@ -4,7 +4,7 @@ import pytest
 from scipy.optimize import minimize, nnls
 
 from minitf.optim import fixed_point_residual, projected_gradient
-from minitf.projections.balls import Ball, Simplex
+from minitf.projections import Ball, Simplex
 from minitf.projections.intersections import Intersection
 from minitf.projections.norms import KINDS
 

@@ -6,7 +6,7 @@ import pytest
 from helpers import frozen
 
 from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params, repeated
-from minitf.projections.balls import Ball, Simplex
+from minitf.projections import Ball, Simplex
 
 
 @pytest.fixture

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from projections.cases import draw, soft
 
-from minitf.projections.balls import Ball, Simplex
-from minitf.projections.intersections import Intersection
+from minitf.projections import Ball, Intersection, Simplex
+
+
+def certified(common, x):
+    """The gap that is asked for: 1e-12 r ||x||_dual, the least of the sets."""
+    return 1e-12 * min(s.radius * np.abs(Ball(getattr(s, "kind", "l1"), 1).support(x)) for s in common.sets)
 
 
 def paper(n=8, a=0.5, b=0.5):
@@ -21,7 +25,7 @@ def test_intersection_is_certified(n, a, b):
     x, both = paper(n, a, b)
     p, gap, sweeps = both.project_certified(x)
     assert 0 < sweeps < 100 and both.contains(p)
-    assert -1e-14 * np.sum(x * x) <= gap <= 1e-14 * np.sum(x * x)
+    assert abs(gap) <= certified(both, x)
     assert both.gap(x, p) == gap
     rng = np.random.default_rng(2)                           # and without the certificate: no common point is nearer
     for u in np.concatenate([rng.standard_normal((200, n, n)), p + 0.1 * rng.standard_normal((200, n, n))]):
@@ -56,7 +60,7 @@ CLOSED_FORM = [                                             # the same multiplie
 
 
 @pytest.mark.parametrize("case", range(len(CLOSED_FORM)))
-@pytest.mark.parametrize("scale", [1, 3])
+@pytest.mark.parametrize("scale", [1, 3, 100])
 def test_intersections_with_a_closed_form(case, scale):
     members, form, excess = CLOSED_FORM[case]
     x = scale * draw("vector")
@@ -67,7 +71,7 @@ def test_intersections_with_a_closed_form(case, scale):
         lo, hi = (mid, hi) if excess(form(x, mid)) > 0 else (lo, mid)
     p, gap, _ = Intersection(members).project_certified(x)
     assert Intersection(members).contains(p)
-    assert np.linalg.norm(p - form(x, lo)) <= max(math.sqrt(max(gap, 0)), 1e-8 * np.linalg.norm(x))
+    assert np.linalg.norm(p - form(x, lo)) <= 1e-11
 
 
 @pytest.mark.parametrize("members", [
@@ -85,8 +89,8 @@ def test_any_sets_intersect(members):
     for scale in (0.1, 1) if len(members) > 2 else (0.1, 1, 3):
         x = scale * draw("square")
         p, gap, sweeps = common.project_certified(x)
-        assert common.contains(p) and gap <= 1e-14 * np.sum(x * x) and sweeps < 1000
-        assert np.abs(common.project(p) - p).max() <= 2e-7 * np.abs(x).max()
+        assert common.contains(p) and abs(gap) <= certified(common, x) and sweeps < 200
+        assert np.abs(common.project(p) - p).max() <= 1e-12 * np.abs(x).max()
 
 
 def test_quick_exits_take_no_sweep_and_change_nothing():
@@ -94,7 +98,7 @@ def test_quick_exits_take_no_sweep_and_change_nothing():
     for a, b in [(0.1, 0.9), (0.9, 0.1), (2, 2)]:
         first, second = (dataclasses.replace(s, radius=f * s.norm(x)) for s, f in zip(both.sets, (a, b)))
         p, gap, sweeps = Intersection([first, second]).project_certified(x)
-        assert sweeps == 0 and abs(gap) <= 1e-14 * np.sum(x * x)
+        assert sweeps == 0 and abs(gap) <= certified(both, x)
         assert np.array_equal(p, first.project(x) if a < b else second.project(x))
         assert np.array_equal(p, Intersection([second, first]).project(x))
 
@@ -119,7 +123,7 @@ def test_intersections_act_on_leading_axes_and_rows():
 def test_intersections_at_the_ends_of_the_range(scale):
     x, both = paper()
     scaled = Intersection([dataclasses.replace(s, radius=scale * s.radius) for s in both.sets])
-    assert np.allclose(scaled.project(scale * x) / scale, both.project(x), rtol=0, atol=2e-7)
+    assert np.allclose(scaled.project(scale * x) / scale, both.project(x), rtol=0, atol=1e-12)
 
 
 def test_float32_is_kept():
@@ -131,9 +135,9 @@ def test_float32_is_kept():
 def test_a_search_cut_short_says_so():
     x = np.random.default_rng(0).standard_normal(6)
     nearly_one_point = Intersection([Simplex(1.0), Ball("l2", (1 + 1e-4) / math.sqrt(6))])
-    with pytest.warns(RuntimeWarning, match="gap .* after 1000 sweeps"):
+    with pytest.warns(RuntimeWarning, match="gap .* after .* sweeps"):
         p, gap, sweeps = nearly_one_point.project_certified(x)
-    assert nearly_one_point.contains(p) and gap > 1e-14 * np.sum(x * x) and sweeps == 1000
+    assert nearly_one_point.contains(p) and gap > 1e-12 * np.linalg.norm(x) and sweeps < 1000
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         paper()[1].project(x=paper()[0])

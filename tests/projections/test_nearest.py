@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from projections.cases import CASES, bisect, certify, draw, soft
 
-from minitf.projections.balls import Ball, Simplex
+from minitf.projections import Ball, Simplex
 from minitf.projections.norms import DUAL, KINDS
 
 kinds = pytest.mark.parametrize("kind", KINDS)

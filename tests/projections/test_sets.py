@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from projections.cases import draw
 
-from minitf.projections.balls import Ball, Simplex
+from minitf.projections import Ball, Simplex
 from minitf.projections.intersections import Intersection, project
 from minitf.projections.norms import KINDS
 
@@ -99,12 +99,12 @@ def test_sets_are_values_that_check_themselves():
     (lambda: Simplex(math.inf), ValueError, "radius: expected a finite number > 0"),
     (lambda: Simplex(1, axes=0), ValueError, "axes: expected None"),
     (lambda: Simplex(1).project(np.empty((2, 0))), ValueError, "x: expected at least one entry"),
-    (lambda: Intersection([]), TypeError, "sets: expected a list of Ball and Simplex"),
-    (lambda: Intersection([Ball("l1", 1), "l2"]), TypeError, "sets: expected a list of Ball and Simplex"),
+    (lambda: Intersection([]), TypeError, "sets: expected a list of Ball, Box and Simplex"),
+    (lambda: Intersection([Ball("l1", 1), "l2"]), TypeError, "sets: expected a list of Ball, Box and Simplex"),
     (lambda: Intersection([Ball("l1", 1), Ball("l2", 1, axes=1)]), ValueError, "sets: expected the same axes"),
     (lambda: Intersection([Simplex(1), Simplex(2)]), ValueError, "sets: expected at most one Simplex"),
     (lambda: Intersection([Simplex(1), Ball("l2", 0.4)]).project(np.ones(4)), ValueError, "sets with a common point"),
-    (lambda: project(np.ones(3), "l1"), TypeError, "set: expected a Ball, Simplex or Intersection"),
+    (lambda: project(np.ones(3), "l1"), TypeError, "set: expected a Ball, Box, Simplex"),
 ])
 def test_refused_sets(make, error, words):
     with pytest.raises(error, match=words):

@@ -1,0 +1,60 @@
+"""What a set does with its arguments: axes, radii, the slack that rounding needs, equality."""
+import dataclasses
+import math
+
+import numpy as np
+
+from minitf.checks import real, require
+from minitf.projections.norms import matrices, reals
+
+
+class OnMatrices:
+    """A frozen dataclass with `axes`: None, every matrix of an array; 1, every row (last axis)."""
+
+    def __post_init__(self):
+        known = self.axes is None or self.axes == 1
+        require(known, "axes", "None (matrices) or 1 (every row a vector)", self.axes)
+
+    def _matrices(self, name, x):
+        x = reals(name, x)
+        return matrices(x[..., None] if self.axes == 1 else x)
+
+    def _fields(self):
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
+    def __eq__(self, other):
+        same = type(self) is type(other)
+        return same and all(map(np.array_equal, self._fields(), other._fields()))
+
+    def __hash__(self):
+        return hash((type(self), *(np.asarray(value).tobytes() for value in self._fields())))
+
+
+def numbers(name, value, expected, where):
+    """Return a number as float, an array as read-only float64; `where` allows each of them."""
+    if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
+        return real(name, value, expected, where)
+    value = np.array(value, dtype=np.float64)
+    require(all(map(where, value.flat)), name, expected, value)
+    value.flags.writeable = False
+    return value
+
+
+def spread(name, value, shape):
+    """A number as it is, an array at the shape it is wanted in."""
+    if np.ndim(value) == 0:
+        return value
+    fits = np.ndim(value) <= len(shape) and all(
+        n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1]))
+    require(fits, name, f"an array that broadcasts to shape {tuple(shape)}", value)
+    return np.broadcast_to(value, shape)
+
+
+def slack(dtype):
+    """What rounding may add to a norm: 1e-12 relative, 2e-6 in float32."""
+    return 2e-6 if dtype == np.float32 else 1e-12
+
+
+def denormal(x):
+    """What the rounding of denormal numbers may add to the norm of a matrix x."""
+    return math.prod(x.shape[-2:]) * np.finfo(x.dtype).smallest_subnormal
