@@ -9,4 +9,4 @@ from minitf.fast.forward import (
     predictor,
 )
 from minitf.fast.step import mean_gradient, on_vectors
-from minitf.fast.tables import bit_weights, sought, whole
+from minitf.fast.tables import bit_weights, position_table, sought, whole

@@ -11,18 +11,28 @@ import numpy as np
 
 from minitf.checks import choice
 from minitf.fast.cls_head import bit_averager
-from minitf.fast.tables import bit_heads, bit_weights, table_attention, table_heads, whole
+from minitf.fast.tables import (
+    bit_heads,
+    bit_weights,
+    position_table,
+    table_attention,
+    table_heads,
+    whole,
+)
 from minitf.model import (
+    before,
     by_heads,
-    cls_attention,
     complete,
     embedded,
     examples_of,
-    position_table,
+    layer_of,
+    queries_keys,
     readout,
     row_heads,
+    rows_below,
     symbols,
 )
+from minitf.ops import attention
 from minitf.tasks import Packed
 
 HEADS = {"bits": bit_heads, "tables": table_heads, "rows": row_heads}
@@ -105,6 +115,20 @@ def attention_of(params, X, model):
             weights = cls_attention(p, embedded(p, x, model)[0], model)[:, 1:]
         parts.append(len(x) / max(len(X), 1) * weights)
     return sum(parts)
+
+
+def cls_attention(params, tokens, model):
+    """Attention (H, T+1) of [CLS] in the last layer, averaged over examples.
+
+    It is the derivative of the averaged heads in their values.
+    """
+    p = layer_of(params, model.L - 1, model)
+    n, _ = before(p, rows_below(params, tokens, model)[0], model)
+    q, k, _ = queries_keys(p, n[:, :1], n, model)
+    v = np.zeros((*k.shape[:-1], 1), k.dtype)
+    out, pullback = attention(q, k, v, scale=model.scale)
+    _, _, dv = pullback(np.full(out.shape, 1 / max(len(n), 1), out.dtype))
+    return dv[..., 0].sum(axis=0)
 
 
 def head_shares(params, X, model):

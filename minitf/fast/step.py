@@ -84,10 +84,8 @@ def scalar_gradient(model, dtype):
         return x
 
     def hold(X, y):
-        X = np.asarray(X).astype(dtype)
-        rows = X, np.ascontiguousarray(X.T)
-        signs = 1 - 2 * np.asarray(y).astype(dtype)
-        return rows, cache(lambda: tuple(1 - x for x in rows)), signs
+        rows = with_transpose(np.asarray(X).astype(dtype))
+        return rows, cache(lambda: tuple(1 - x for x in rows)), 1 - 2 * np.asarray(y).astype(dtype)
 
     def gradient(x, data):
         (rows, turned_rows, signs), (K, W, W_C, w, c) = data, parts(x)
@@ -96,14 +94,19 @@ def scalar_gradient(model, dtype):
         if heads is None:
             return None
         out, back = heads
-        rest = W_C, w, c
-        loss, dout = relu_readout(out.reshape(-1, len(signs)), rest, signs, array, drest)
+        out_rows = out.reshape(-1, len(signs))
+        loss, dout = relu_readout(out_rows, (W_C, w, c), signs, array, drest)
         dU = back(dout.reshape(out.shape)).reshape(U.shape)
         np.matmul(dU, K, out=dW)
         np.matmul(dU.T, W, out=dK)
         return loss, dx
 
     return pack, named, hold, gradient
+
+
+def with_transpose(X):
+    """X and X^T, both in rows."""
+    return X, np.ascontiguousarray(X.T)
 
 
 def scalar_layout(model):

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from minitf.fast.cls_head import cls_head, mean_bit
-from minitf.model import before, complete, per_head, position_table, queries
+from minitf.model import before, complete, per_head, positions, queries
 from minitf.ops import add, linear, softmax
 
 
@@ -181,6 +181,11 @@ def bit_weights(q, P, model):
         return back_s(back_softmax(with_cls(dA))[:, 1:])[0]
 
     return A[:, 1:], pullback
+
+
+def position_table(params, model):
+    """The fixed P (T, d_P) of a model whose values are bits; None where it is the identity."""
+    return None if model.positions == "onehot" else positions(model, params["w"].dtype)
 
 
 def with_cls(s):

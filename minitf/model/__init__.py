@@ -2,7 +2,7 @@
 from minitf.model.config import ModelConfig
 from minitf.model.forward import by_heads, forward, row_heads
 from minitf.model.gpt import mlp_block
-from minitf.model.layers import cls_attention, readout
+from minitf.model.layers import queries_keys, readout, rows_below
 from minitf.model.mlp import mlp
 from minitf.model.parameters import constraints, init_params, same_shapes, shapes
 from minitf.model.rows import before, layer_of, named, normed, per_head, queries
@@ -10,7 +10,6 @@ from minitf.model.tokens import (
     complete,
     embedded,
     examples_of,
-    position_table,
     positions,
     symbols,
 )

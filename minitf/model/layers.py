@@ -137,20 +137,6 @@ def first_row(rows, more):
     return np.concatenate([rows[:, :1] + more[:, None], rows[:, 1:]], axis=1)
 
 
-def cls_attention(params, tokens, model):
-    """Attention (H, T+1) of [CLS] in the last layer, averaged over examples.
-
-    It is the derivative of the averaged heads in their values.
-    """
-    p = layer_of(params, model.L - 1, model)
-    n, _ = before(p, rows_below(params, tokens, model)[0], model)
-    q, k, _ = queries_keys(p, n[:, :1], n, model)
-    v = np.zeros((*k.shape[:-1], 1), k.dtype)
-    out, pullback = attention(q, k, v, scale=model.scale)
-    _, _, dv = pullback(np.full(out.shape, 1 / max(len(n), 1), out.dtype))
-    return dv[..., 0].sum(axis=0)
-
-
 def readout(params, out, g, model):
     """Logits (m,) from the heads (m, H, d_v) of [CLS] and its row g, (m, d) or (d,).
 

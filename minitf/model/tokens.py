@@ -45,11 +45,6 @@ def positions(model, dtype):
     return (waves * math.sqrt(2 / d_P)).astype(dtype)
 
 
-def position_table(params, model):
-    """The fixed P (T, d_P) of a model whose values are bits; None where it is the identity."""
-    return None if model.positions == "onehot" else positions(model, params["w"].dtype)
-
-
 def embedded(p, X, model):
     """Tokens (m, T+1, d) of symbols X (m, T): x_cls, then E[X_t] + P_t. pullback(dg) -> a dict."""
     looked_up, back_embed = embed(X, p["E"])

@@ -1,5 +1,5 @@
 """Sparse Boolean functions of long bit strings."""
-from minitf.tasks.packed import Packed, bits, examples, row_sums
+from minitf.tasks.packed import Packed, bits, examples
 from minitf.tasks.rules import (
                                 KINDS,
                                 balanced_p,

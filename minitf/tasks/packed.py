@@ -1,12 +1,13 @@
 """Bits of many examples, eight to a byte, and the products that a long search needs of them.
 
     X = Packed.of(bits)             (m, T) zeros and ones, held in m T / 8 bytes
-    X[rows], X[:, columns]          parts of it as ordinary uint8 arrays;  np.asarray(X) is all of it
+    X[rows], X[:, columns]          parts of it as uint8 arrays; np.asarray(X) is all of it
     G @ X                           (n, m) @ (m, T) -> (n, T)
 
-One byte holds one position of eight examples. So G @ X adds, at every position, one number for eight examples at a
-time, looked up among the 2^8 sums that eight entries of a row of G can have: an eighth of the additions, and no float
-for every bit. Source: Arlazarov, Dinic, Kronrod and Faradzhev 1970 (the four Russians).
+One byte holds one position of eight examples. So G @ X adds, at every position, one number for
+eight examples at a time, looked up among the 2^8 sums that eight entries of a row of G can have: an
+eighth of the additions, and no float for every bit.
+Source: Arlazarov, Dinic, Kronrod and Faradzhev 1970 (the four Russians).
 """
 from functools import cached_property
 
@@ -16,11 +17,15 @@ from minitf import checks
 from minitf.checks import require, shape
 
 BLOCK = 1 << 14         # positions that a product takes at once
-BYTES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")           # (256, 8)
+OCTETS = np.arange(256, dtype=np.uint8)
+BYTES = np.unpackbits(OCTETS[:, None], axis=1, bitorder="little")           # (256, 8)
 
 
 class Packed:
-    """Bits (m, T) of examples, eight examples to a byte: octets (ceil(m/8), T), the first example in the lowest bit."""
+    """Bits (m, T) of examples, eight examples to a byte.
+
+    octets (ceil(m/8), T) hold them, the first example in the lowest bit.
+    """
     ndim, dtype = 2, np.dtype(np.uint8)                     # of the bits
     __array_ufunc__ = None                                  # so that G @ X is ours, not NumPy's
 
@@ -30,11 +35,11 @@ class Packed:
     @classmethod
     def of(cls, X):
         """Pack the rows of X (m, T)."""
-        return X if isinstance(X, Packed) else cls.joined([bits("X", X)])
+        return X if isinstance(X, Packed) else cls.joined([checks.bits("X", X)])
 
     @classmethod
     def joined(cls, blocks):
-        """Pack blocks of rows, all but the last a multiple of eight rows long, one after the other."""
+        """Pack blocks of rows one after the other, all but the last a multiple of eight long."""
         parts, m = [], 0
         for X in blocks:
             require(m % 8 == 0, "blocks", "multiples of eight rows before the last block", m)
@@ -49,7 +54,7 @@ class Packed:
         return self.shape[0]
 
     def __getitem__(self, key):
-        """X[rows] or X[rows, columns] as a uint8 array; rows and columns are slices or arrays of integers."""
+        """X[rows] or X[rows, columns] as a uint8 array; slices, or arrays of integers."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
         i = np.atleast_1d(np.arange(len(self))[rows])
         part = self.octets[:, columns][i >> 3]
@@ -67,7 +72,7 @@ class Packed:
         out = np.zeros((T, n), G.dtype)
         eights = np.pad(G, ((0, 0), (0, -m % 8))).reshape(n, -1, 8).transpose(1, 2, 0)
         for i in range(0, len(eights), 64):
-            sums = BYTES.astype(G.dtype) @ eights[i:i + 64]                         # (64, 256, n)
+            sums = BYTES.astype(G.dtype) @ eights[i:i + 64]                 # (64, 256, n)
             for t in range(0, T, BLOCK):
                 for table, octets in zip(sums, self.octets[i:i + 64, t:t + BLOCK]):
                     out[t:t + BLOCK] += table.take(octets, axis=0)
@@ -107,14 +112,3 @@ def examples(X, y):
     y = checks.bits("y", y, ndim=1)
     shape("y", y, (len(X),))
     return X, y
-
-
-def row_sums(X):
-    """The number of ones in every row of X (rows, T) uint8: eight bytes added at a time, 255 times without a carry."""
-    whole = X.shape[1] // 8 * 8
-    total = X[:, whole:].sum(axis=1, dtype=np.int64)
-    if whole:
-        words = np.ascontiguousarray(X)[:, :whole].view(np.uint64)
-        sums = np.add.reduceat(words, np.arange(0, whole // 8, 255), axis=1)
-        total += sums.view(np.uint8).sum(axis=1, dtype=np.int64)
-    return total

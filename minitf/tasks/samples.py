@@ -1,4 +1,8 @@
-"""Boolean tasks to draw examples from: a rule on k hidden positions of T bits."""
+"""Boolean tasks to draw examples from: a rule on k hidden positions of T bits.
+
+    task = sample_task(rng, "and", 64, 2)       y = AND of 2 of T = 64 bits, at random positions
+    X, y = task.sample(rng, 200)                X (200, 64) and y (200,), both uint8
+"""
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,9 +23,10 @@ from minitf.tasks.rules import (
 
 @dataclass(frozen=True)
 class BooleanTask:
-    """A Boolean function of k of T bits and its examples: bits Bernoulli(p), labels flipped with probability noise.
+    """A Boolean function of k of T bits and its examples.
 
-    support: k ascending positions. table: 2^k labels (see `truth_table`). str(task) names the rule in words.
+    Bits are Bernoulli(p), labels flipped with probability noise. support: k ascending positions.
+    table: 2^k labels (see `truth_table`). str(task) names the rule in words.
     """
     kind: str
     T: int
@@ -34,46 +39,54 @@ class BooleanTask:
     def __post_init__(self):
         T, k = integer("T", self.T, 1), integer("k", self.k, 1)
         S = tuple(integer("support", i, 0, T - 1) for i in self.support)
-        require(len(S) == k and list(S) == sorted(set(S)), "support", f"{k} ascending positions", self.support)
+        ascending = len(S) == k and list(S) == sorted(set(S))
+        require(ascending, "support", f"{k} ascending positions", self.support)
         table = bits("table", self.table, ndim=1)
         shape("table", table, (1 << k,))
         table = tuple(table.tolist())
         by_count = labels_by_count(table)
-        given = {"threshold": (k + 1 - sum(by_count), None), "symmetric": (None, by_count), "junta": (None, table)}
-        rule = truth_table(self.kind, k, *given.get(self.kind, ()))
+        given = {"threshold": {"level": k + 1 - sum(by_count)}, "symmetric": {"table": by_count},
+                 "junta": {"table": table}}
+        rule = truth_table(self.kind, k, **given.get(self.kind, {}))
         require(rule == table, "table", f"the truth table of {self.kind}", self.table)
         p = real("p", self.p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
-        noise = real("noise", self.noise, "a flip rate from 0 to below 0.5", lambda nu: 0 <= nu < 0.5)
-        for name, value in {"T": T, "k": k, "support": S, "table": table, "p": p, "noise": noise}.items():
-            object.__setattr__(self, name, value)           # the way a frozen dataclass stores a checked value
+        expected = "a flip rate from 0 to below 0.5"
+        noise = real("noise", self.noise, expected, lambda nu: 0 <= nu < 0.5)
+        checked = {"T": T, "k": k, "support": S, "table": table, "p": p, "noise": noise}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)       # how a frozen dataclass stores them
 
     def __str__(self):
         by_count = labels_by_count(self.table)
-        rule = {"and": "AND", "or": "OR", "threshold": f"threshold {self.k + 1 - sum(by_count)}",
-                "symmetric": "symmetric rule " + "".join(map(str, by_count))}.get(self.kind, self.kind)
-        return f"{rule} of {self.k} of {self.T} bits"
+        words = {"and": "AND", "or": "OR", "threshold": f"threshold {self.k + 1 - sum(by_count)}",
+                 "symmetric": "symmetric rule " + "".join(map(str, by_count))}
+        return f"{words.get(self.kind, self.kind)} of {self.k} of {self.T} bits"
 
     def label(self, X):
-        """Return the clean labels of the rows of X.      X (m, T) of zeros and ones -> y (m,) uint8."""
+        """Return the clean labels of the rows of X (m, T), zeros and ones -> y (m,) uint8."""
         X = bits("X", X)
         shape("X", X, (None, self.T))
         index = X[:, self.support].astype(np.int64) @ (1 << np.arange(self.k))
         return np.array(self.table, dtype=np.uint8)[index]
 
     def sample(self, rng, m):
-        """Draw m examples: X (m, T) and y (m,), uint8, y with label noise. Equal generators give nested samples."""
-        X, y = np.empty((integer("m", m, 1), self.T), dtype=np.uint8), np.empty(m, dtype=np.uint8)
+        """Draw m examples: X (m, T) and y (m,), uint8, y with label noise.
+
+        Equal generators give nested samples.
+        """
+        X = np.empty((integer("m", m, 1), self.T), dtype=np.uint8)
+        y = np.empty(m, dtype=np.uint8)
         rows = max(1, (1 << 22) // self.T)
         for i, (X_block, y_block) in enumerate(self.blocks(rng, m, rows)):
             X[i * rows:][:rows], y[i * rows:][:rows] = X_block, y_block
         return X, y
 
     def blocks(self, rng, m, rows):
-        """Yield the m examples of `sample`, at most `rows` at a time, in O(rows T) bytes: the cuts do not change them.
+        """Yield the m examples of `sample`, at most `rows` at a time, in O(rows T) bytes.
 
-        A bit is one random byte against floor(256 p), a tie decided by 32 more bits: p is exact to 2^-40. A row takes
-        whole 64-bit words of rng, the last of them for its label noise; ties are drawn from a second generator, seeded
-        by the first two words.
+        The cuts do not change them. A bit is one random byte against floor(256 p), a tie decided by
+        32 more bits: p is exact to 2^-40. A row takes whole 64-bit words of rng, the last of them
+        for its label noise; ties are drawn from a second generator, seeded by the first two words.
         """
         generator("rng", rng)
         return self._blocks(rng, integer("m", m, 1), integer("rows", rows, 1))
@@ -90,8 +103,10 @@ class BooleanTask:
             X = (octets < high).view(np.uint8)
             if low:
                 ties = np.flatnonzero(octets == high)
-                X.reshape(-1)[ties] = tie_rng.integers(0, 2 ** 32, ties.size, dtype=np.uint32) < low
-            yield X, self.label(X) ^ (drawn[:, -1] < np.uint64(self.noise * 2 ** 64))
+                more = tie_rng.integers(0, 2 ** 32, ties.size, dtype=np.uint32)
+                X.reshape(-1)[ties] = more < low
+            flipped = drawn[:, -1] < np.uint64(self.noise * 2 ** 64)
+            yield X, self.label(X) ^ flipped
 
     @property
     def label_probability(self):
@@ -104,7 +119,7 @@ class BooleanTask:
         return max(self.label_probability, 1 - self.label_probability)
 
     def influences(self):
-        """Return for each variable of the support the probability that flipping its bit changes the label: (k,)."""
+        """Return for each variable how probable it is that flipping it changes the label: (k,)."""
         ones = count_ones(self.k)
         return flips(self.table) @ (self.p ** ones * (1 - self.p) ** (self.k - ones))
 
@@ -117,15 +132,19 @@ class BooleanTask:
         return float(self.influences().sum())
 
     def fourier(self):
-        """Return  F[A] = E[ Y prod_{j in A} (-1)^b_j ],  Y = 1 - 2y, uniform bits; A a bit mask over the support."""
+        """Return  F[A] = E[ Y prod_{j in A} (-1)^b_j ],  Y = 1 - 2y, of uniform bits.
+
+        A is a bit mask over the support.
+        """
         return fwht(1 - 2.0 * np.array(self.table)) / len(self.table)
 
 
 def sample_task(rng, kind, T, k, *, level=None, table=None, p=None, noise=0.0):
-    """Draw a task: its support uniform among the k-subsets of T positions, its rule from kind, level and table.
+    """Draw a task: its rule from kind, level and table, its support uniform among k-subsets of T.
 
-    table=None draws a symmetric rule or junta at random (`random_table`); p=None balances the labels (`balanced_p`).
-    Errors: those of `truth_table`; k above T; p outside (0, 1); noise outside [0, 0.5).
+    table=None draws a symmetric rule or junta at random (`random_table`); p=None balances the
+    labels (`balanced_p`). Errors: those of `truth_table`; k above T; p outside (0, 1); noise
+    outside [0, 0.5).
     """
     generator("rng", rng)
     require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
@@ -133,4 +152,5 @@ def sample_task(rng, kind, T, k, *, level=None, table=None, p=None, noise=0.0):
     require(not drawn or k <= 20, "k", "at most 20 (a rule is kept as a table of 2^k labels)", k)
     rule = random_table(rng, kind, k) if drawn else truth_table(kind, k, level, table)
     support = np.sort(rng.choice(T, k, replace=False)).tolist()
-    return BooleanTask(kind, T, k, support, rule, balanced_p(rule) if p is None else p, noise)
+    p = balanced_p(rule) if p is None else p
+    return BooleanTask(kind, T, k, support, rule, p, noise)

@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 
-from minitf.fast import bit_weights, bits_alone, sought, whole
-from minitf.model import layer_of, position_table
+from minitf.fast import bit_weights, bits_alone, position_table, sought, whole
+from minitf.model import layer_of
 from minitf.projections import norm
 from minitf.theory.budgets import LayerBudgets, ScalarBudgets
 from minitf.theory.error import rad_chain

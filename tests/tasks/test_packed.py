@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitf import fit, sample_task
-from minitf.fast.cls_head import bit_averager, mean_bit
+from minitf.fast.cls_head import bit_averager, mean_bit, row_sums
 from minitf.fast.forward import forward, predictor
 from minitf.lab import draw as drawing
 from minitf.lab import run as runs
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import init_params
-from minitf.tasks.packed import BLOCK, Packed, bits, examples, row_sums
+from minitf.tasks.packed import BLOCK, Packed, bits, examples
 from minitf.tasks.supports import consistent_supports
 
 SHAPES = [(1, 1), (7, 3), (8, 16), (9, 255), (61, 2041), (130, 5000), (3, BLOCK + 1)]
@@ -120,6 +120,7 @@ def test_a_packed_sample_is_that_of_the_task(monkeypatch):
     assert isinstance(packed, Packed) and np.array_equal(np.asarray(packed), X) and np.array_equal(labels, y)
 
 
+@pytest.mark.slow
 def test_an_adam_run_on_packed_bits(monkeypatch):
     """What learns from minibatches learns the same from packed bits."""
     records = []

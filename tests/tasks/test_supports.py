@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from minitf.tasks import supports as identify
+from minitf.tasks import parity as identify
 from minitf.tasks.rules import KINDS, labels_by_count, truth_table
 from minitf.tasks.samples import sample_task
+from minitf.tasks.sets import members
 from minitf.tasks.supports import consistent_supports, is_checkable
 
 UNKNOWN = ("symmetric, unknown", "junta, unknown")
@@ -71,7 +72,7 @@ def test_both_ways_to_solve_parity_agree_with_brute_force(k, m, contradiction):
     expected = brute_force(X, y, "parity", k, None, None)
     assert sorted(identify.meet_in_the_middle(X, y, k)) == expected
     solutions = identify.solve_mod_2(X, y)
-    assert sorted(tuple(identify.members(S)) for S in solutions if S.bit_count() == k) == expected
+    assert sorted(tuple(members(S)) for S in solutions if S.bit_count() == k) == expected
     assert len(solutions) == len(set(solutions)) and bool(expected) != contradiction
 
 
