@@ -4,8 +4,8 @@ A rule of s of T columns that errs on e of m rows takes, written down with the r
 
     cost = m H(e/m) + log C(T, s) + 2^s log 2           H the entropy of a share, in nats
 
-Its rivals are the best rules on the supports around its own: one column less, one more, or one
-exchanged for another. exp(its cost - theirs) is what the rows leave to a rival, against the rule.
+Its rivals are the best rules on the supports around its own: one column less, one or two
+more, or one exchanged for another. exp(its cost - theirs) is what the rows leave to a rival, against the rule.
 Source: Occam's razor as a code length (Rissanen 1978).
 """
 import math
@@ -19,6 +19,8 @@ DOUBT = 0.02            # what may be left to all rivals, and to all other table
 GAIN = 6.0              # nats by which a certain rule must beat the best constant
 NOISIEST = 0.25         # the largest share of errors that can pass for noise
 WIDEST_RULE = 6         # columns of a rule that is looked for
+BEAM = 8                # of two columns more, the first is one of the so many best
+BLOCK = 1 << 25         # bits that are floats at one time
 PAIR_ROWS = 8192        # rows on which pairs of columns are held against the errors
 
 
@@ -34,8 +36,10 @@ class Evidence:
 
     def __init__(self, X, y):
         self.X, self.y = np.asarray(X), np.asarray(y).astype(np.int64)
-        self.floats = self.X.astype(np.float32)
         self.m, self.T = self.X.shape
+        step = max(1, BLOCK // self.T)
+        self.cuts = [slice(i, i + step) for i in range(0, self.m, step)]
+        self.blocks = self.X.astype(np.float32) if len(self.cuts) == 1 else self.X
 
     def cost(self, errors, s):
         """Nats of a rule of s columns with so many errors, one number or an array."""
@@ -55,11 +59,13 @@ class Evidence:
 
     def errors_with(self, support):
         """The same on the support and one column more, for each column: (T,)."""
-        index = 2 * patterns(self.X, support) + self.y
-        groups = np.zeros((2 << len(support), self.m), np.float32)
-        groups[index, np.arange(self.m)] = 1
-        ones = (groups @ self.floats).reshape(-1, 2, self.T)
-        zeros = groups.sum(axis=1).reshape(-1, 2, 1) - ones
+        ones, index = 0.0, 2 * patterns(self.X, support) + self.y
+        for cut in self.cuts:
+            groups = np.zeros((2 << len(support), len(index[cut])), np.float32)
+            groups[index[cut], np.arange(len(index[cut]))] = 1
+            ones = ones + (groups @ self.blocks[cut].astype(np.float32, copy=False)).astype(float)
+        ones = ones.reshape(-1, 2, self.T)
+        zeros = self.counts(support)[:, :, None] - ones
         return (ones.min(axis=1) + zeros.min(axis=1)).sum(axis=0).round().astype(int)
 
     def rivals(self, support):
@@ -70,11 +76,18 @@ class Evidence:
             costs = self.cost(self.errors_with(less), len(support))
             for t in set(range(self.T)) - set(support):
                 yield tuple(sorted((*less, t))), costs[t], column
-        if len(support) < WIDEST_RULE:
-            errors = self.errors_with(support)          # no fewer: the same rule, t is ignored
-            costs = self.cost(errors, len(support) + 1)
-            for t in np.flatnonzero(errors < self.errors(support)).tolist():
-                yield tuple(sorted((*support, t))), costs[t], None
+        best = [()] if len(support) < WIDEST_RULE else []
+        while best:                                     # one column more, and then, of the best, two
+            wider, best = best, []
+            for added in wider:
+                base = tuple(sorted((*support, *added)))
+                errors = self.errors_with(base)         # no fewer: the same rule, t is ignored
+                costs = self.cost(errors, len(base) + 1)
+                for t in np.flatnonzero(errors < self.errors(base)).tolist():
+                    yield tuple(sorted((*base, t))), costs[t], None
+                if not added and len(base) + 1 < WIDEST_RULE:
+                    best = [(t,) for t in np.argsort(errors, kind="stable")[:BEAM].tolist()
+                            if t not in support]
 
     def same_or_opposite(self, t):
         """The columns that equal column t on all rows, and those that are its complement."""
@@ -148,7 +161,8 @@ class Evidence:
                     "in its place")
         if gone:
             return f"without {names[gone.pop()]} the rows are explained about as well"
-        return f"with {names[new.pop()]} beside them the rows are explained about as well"
+        said = " and ".join(names[t] for t in sorted(new))
+        return f"with {said} beside them the rows are explained about as well"
 
     def telling_pair(self, rule):
         """The pair of columns most bound to the errors, if more than chance could, else None.
@@ -156,7 +170,7 @@ class Evidence:
         z is the error of a row less the mean on its pattern; for independent z the sums
         sum_i z_i x_it x_iu of centred columns, over their standard deviations, are nearly normal.
         """
-        X, rows = self.floats[:PAIR_ROWS], slice(0, PAIR_ROWS)
+        X, rows = self.X[:PAIR_ROWS].astype(np.float32), slice(0, PAIR_ROWS)
         index = patterns(self.X[rows], rule.support)
         wrong = (rule(self.X[rows]) != self.y[rows]).astype(float)
         sizes = np.bincount(index)[index]

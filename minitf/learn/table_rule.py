@@ -24,6 +24,7 @@ from minitf.model import constraints, init_params, ModelConfig
 LOOK = 100              # steps between two looks at the rule of a model in training
 STARTS = 3              # starts of Adam
 STEPS = 800             # steps from each
+MOST_BITS = 1 << 24     # bits that the search of one head is given, of more a random part
 MOST_ROWS = 4096        # rows that Adam trains on: of more, memory builds the rule too late
 
 
@@ -98,7 +99,10 @@ def attempt(evidence, one, names, rng, callback):
     """Train one model and return its Answer."""
     if one.train.method == "adam" or not one.model.is_paper:
         return descended(evidence, one, names, rng, callback)
-    result = fit_quietly(evidence.X, evidence.y, one.model, rng, train=one.train,
+    few = slice(None)
+    if evidence.X.size > MOST_BITS:
+        few = np.sort(rng.permutation(evidence.m)[:max(1, MOST_BITS // evidence.T)])
+    result = fit_quietly(evidence.X[few], evidence.y[few], one.model, rng, train=one.train,
                          callback=callback, negations=one.negations)
     return answer_of(result, one, evidence, names)
 
