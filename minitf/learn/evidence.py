@@ -1,11 +1,11 @@
 """What labelled rows say about a rule: its cost in nats, its rivals, whether it is certain.
 
-A rule of s of T columns that errs on e of m rows takes, written down with the rows on which it errs,
+A rule of s of T columns that errs on e of m rows takes, with the errors, so many nats:
 
     cost = m H(e/m) + log C(T, s) + 2^s log 2           H the entropy of a share, in nats
 
 Its rivals are the best rules on the supports around its own: one column less, one or two
-more, or one exchanged for another. exp(its cost - theirs) is what the rows leave to a rival, against the rule.
+more, or one exchanged for another. exp(its cost - theirs) is what the rows leave to a rival.
 Source: Occam's razor as a code length (Rissanen 1978).
 """
 import math
@@ -45,8 +45,12 @@ class Evidence:
         """Nats of a rule of s columns with so many errors, one number or an array."""
         share = np.clip(np.asarray(errors) / self.m, 0.5 / self.m, 0.5)
         entropy = -share * np.log(share) - (1 - share) * np.log1p(-share)
+        return self.m * entropy + self.code(s)
+
+    def code(self, s):
+        """Nats that name s columns and a table on them."""
         choose = math.lgamma(self.T + 1) - math.lgamma(s + 1) - math.lgamma(self.T - s + 1)
-        return self.m * entropy + choose + 2 ** s * math.log(2)
+        return choose + 2 ** s * math.log(2)
 
     def counts(self, support):
         """The number of rows of each pattern on a support and label: (2^s, 2)."""
@@ -77,7 +81,7 @@ class Evidence:
             for t in set(range(self.T)) - set(support):
                 yield tuple(sorted((*less, t))), costs[t], column
         best = [()] if len(support) < WIDEST_RULE else []
-        while best:                                     # one column more, and then, of the best, two
+        while best:                                     # one column more, then two with the best
             wider, best = best, []
             for added in wider:
                 base = tuple(sorted((*support, *added)))
@@ -131,12 +135,14 @@ class Evidence:
         margins = weight * (counts[np.arange(len(labels)), labels] - wrong)
         if np.exp(-margins).sum() > DOUBT:
             return Verdict(False, gain, self.unseen(rule, int(margins.argmin()), names))
-        # 4  No rule on the supports around its own explains the rows nearly as well.
+        # 4  No rule on the supports around its own explains the rows nearly as well. Of more
+        #    columns the code counts half: a simple rule is likelier, but not so much as to be sure.
         near = {}
         same = set().union(*(set().union(*self.same_or_opposite(t)) for t in support))
         for other, rival, _ in self.rivals(support):
             if not set(other) & same:
-                near[other] = math.exp(min(0.0, price - rival))
+                more = max(0.0, self.code(len(other)) - self.code(rule.k))
+                near[other] = math.exp(min(0.0, price - rival + more / 2))
         if sum(near.values()) > DOUBT:
             return Verdict(False, gain, self.nearest(rule, max(near, key=near.get), names))
         # 5  No pair of columns has to do with its errors.

@@ -41,7 +41,7 @@ class FitWarning(UserWarning):
 def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None,
         negations=False):
     """Train a model on examples X (m, T), perhaps Packed or a data frame, and labels y (m,), both
-    of 0 and 1, and return a Result. FitWarning where the search ends with hardly more than a constant.
+    of 0 and 1, and return a Result. FitWarning where the search ends hardly above a constant.
 
     model      ModelConfig.paper(T) unless given
     rng        draws the start and the batches of the loop; a fixed one unless given

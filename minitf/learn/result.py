@@ -1,4 +1,4 @@
-"""What training returns: a `Result` predicts, shows its attention, and is saved to a file that `load` reads."""
+"""What training returns: a `Result` predicts, shows its attention, says its rule, is saved."""
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -33,11 +33,12 @@ def in_blocks(predict, X, model):
 
 @dataclass(frozen=True)
 class Result:
-    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the end is from
-    stationary: ||x - P(x - g)|| for the gradient g of the mean training loss (minitf.optim). `save` keeps the rest.
+    """A trained model. history is a dict of arrays, "step" and "loss"; residual says how far the
+    end is from stationary: ||x - P(x - g)|| for the gradient g of the mean training loss
+    (minitf.optim). `save` keeps the rest.
 
-    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T) the
-    mean attention, shares (H,) how much of the logit each head moves (minitf.fast.head_shares).
+    Over the training rows: frequency (T,) is the share of ones at every position, weights (H, T)
+    the mean attention, shares (H,) how much of the logit each head moves (fast.head_shares).
     negations: the model reads 2 T bits, the T columns of a row and then their complements. Rows are
     given, and positions named, by the T columns; params, model, weights, frequency are of 2 T.
     """
@@ -84,8 +85,8 @@ class Result:
         return self.weights.reshape(len(self.weights), self.model.T // self.T, self.T).sum(axis=1)
 
     def strength(self):
-        """How strong every position is (T,): its attention, the mean over heads by their shares; without attention,
-        its influence."""
+        """How strong every position is (T,): its attention, the mean over heads by their shares;
+        without attention, its influence."""
         return self.shares @ self.attention() if self.model.H else self.influence()
 
     def support(self, k):
@@ -95,12 +96,14 @@ class Result:
         return tuple(sorted(int(t) for t in order[:k]))
 
     def influence(self, rows=256, seed=0):
-        """Flip rate of every position (T,): how often the prediction changes with that bit, over random rows.
+        """How often the prediction changes with each bit, over random rows: (T,).
 
-        The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T forward passes.
+        The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T
+        forward passes.
         """
         rng = np.random.default_rng(seed)
-        X = (rng.random((integer("rows", rows, 1), self.T)) < self.frequency[:self.T]).astype(np.uint8)
+        size = integer("rows", rows, 1), self.T
+        X = (rng.random(size) < self.frequency[:self.T]).astype(np.uint8)
         base, rates = self.predict(X), np.empty(self.T)
         for t in range(self.T):
             X[:, t] ^= 1
@@ -138,9 +141,11 @@ class Result:
         return tuple(names) if names is not None and len(names) == self.T else None
 
     def save(self, path, **header):
-        """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON values) go with it."""
+        """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON
+        values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
-        model = {name: None if value == math.inf else value for name, value in asdict(self.model).items()}
+        model = {name: None if value == math.inf else value
+                 for name, value in asdict(self.model).items()}
         header = {**self.header, **header, "model": model}              # JSON knows no infinity
         header |= {"negations": True} if self.negations else {}
         means = {"weights": self.weights, "shares": self.shares, "frequency": self.frequency}
@@ -148,10 +153,12 @@ class Result:
 
 
 def load(path):
-    """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a damaged file."""
+    """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a
+    damaged file."""
     arrays, header = load_arrays(path)
     try:
-        model = {name: math.inf if value is None else value for name, value in header.pop("model").items()}
+        model = {name: math.inf if value is None else value
+                 for name, value in header.pop("model").items()}
         if model.pop("normalise", "softmax") != "softmax":      # a field of older files
             raise ValueError("its attention is not softmax")
         model, negations = ModelConfig(**model), header.pop("negations", False)

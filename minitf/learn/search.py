@@ -9,8 +9,8 @@ gradient, not an enumeration, says that another fits better.
         repeat 10 times:    q <- P_ball(q + step d),    (w, c) <- a few Newton steps,
                             kept where the loss does not rise; step grows by half, or is halved
 
-A Euclidean step follows d = -dloss/dq = a * g, with g = average - dloss/da. A mirror step raises the
-strong half of g itself, the positions with g > max |g| / 2.
+A Euclidean step follows d = -dloss/dq = a * g, with g = (a . dloss/da) - dloss/da. A mirror step
+raises the strong half of g itself, the positions with g > max |g| / 2.
 
 Why mirror steps: the factor a_t is 1/T at first, and softmax lets the first coordinate that grows
 take everything; without it all relevant positions rise together. In the second half of the stages
@@ -32,7 +32,7 @@ from minitf.tasks import Packed
 STAGES = 8              # the radius grows in this many equal steps
 STEPS = 10              # steps a stage
 FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at this stage
-DROPPED = 8             # a round of restarts tries to do without each of at most this many positions
+DROPPED = 8             # a round of restarts does without each of at most so many positions
 
 
 class Point(NamedTuple):
@@ -52,8 +52,10 @@ class Point(NamedTuple):
 
 
 def direction(a, average, gradient, allowed, mirror):
-    """Step of unit height on q (n, s), from the gradient in a (n, s) and its average under a (n, 1):
-    the strong half of average - gradient for mirror steps, a * (average - gradient) for others."""
+    """Step of unit height on q (n, s), from the gradient in a and its average under a (n, 1).
+
+    Mirror steps are the strong half of average - gradient, others a * (average - gradient).
+    """
     d = allowed * (average - gradient)
     d = d if mirror else a * d
     d /= np.maximum(np.abs(d).max(axis=1, keepdims=True), np.finfo(d.dtype).tiny)
@@ -64,10 +66,10 @@ def descend(X, y, q, at, sign, model, *, forbidden=-1, first=1, steps=STEPS, mir
             fixed=False):
     """Yield the n Candidates after every step of a descent from scores q (n, s) at s positions.
 
-    X Packed (m, T), y (m,), sign (n,) of w; forbidden (n,): a position that candidate i may not use.
-    Every iterate lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64: rounded to
-    float32 it could leave. Of more than WIDE positions a stage moves the steepest; if fixed, those
-    at hand.
+    X Packed (m, T), y (m,), sign (n,) of w; forbidden (n,): a position that candidate i may not
+    use. Every iterate lies in the class: ||q||_1 <= radius, |w|, |c| <= bound. So q is float64:
+    rounded to float32 it could leave. Of more than WIDE positions a stage moves the steepest; if
+    fixed, those at hand.
     """
     seen, now = start(X, y, q, at, sign, model, first)
     for stage in range(first, STAGES + 1):
@@ -90,7 +92,7 @@ def descend(X, y, q, at, sign, model, *, forbidden=-1, first=1, steps=STEPS, mir
 
 
 def start(X, y, q, at, sign, model, first):
-    """The working set and the Point where a descent begins: q in the first ball, its best readout."""
+    """The working set and the Point where a descent begins: q in the first ball, and a readout."""
     q = Ball("l1", model.radius * first / STAGES, axes=1).project(q)
     seen = WorkingSet.of(X, at)
     a, r = seen.average(q)
@@ -144,8 +146,8 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     3  Try to do with the strong half of the positions. Keep that unless its loss is higher by more
        than log(m) / (2 m) for each position given up (Schwarz 1978).
 
-    X (m, T) or Packed, y (m,) of 0 and 1. report(loss, candidates) is called after every step; after
-    `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
+    X (m, T) or Packed, y (m,) of 0 and 1. report(loss, candidates) is called after every step;
+    after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
     """
     require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = Packed.of(X), y.astype(np.float64)

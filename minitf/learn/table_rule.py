@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import generator
-from minitf.learn.evidence import Evidence, rule_on, Verdict, WIDEST_RULE
-from minitf.learn.fit import finished, fit_quietly, Progress, read_examples
-from minitf.learn.loop import minibatch_descent, TrainConfig
+from minitf.learn.evidence import WIDEST_RULE, Evidence, Verdict, rule_on
+from minitf.learn.fit import Progress, finished, fit_quietly, read_examples
+from minitf.learn.loop import TrainConfig, minibatch_descent
 from minitf.learn.result import Result
-from minitf.learn.rule import flip_rates, majority, ROWS, Rule
-from minitf.model import constraints, init_params, ModelConfig
+from minitf.learn.rule import ROWS, Rule, flip_rates, majority
+from minitf.model import ModelConfig, constraints, init_params
 
 LOOK = 100              # steps between two looks at the rule of a model in training
 STARTS = 3              # starts of Adam
@@ -40,10 +40,12 @@ class Try(NamedTuple):
 class Answer:
     """What a table says: the model that answers and the rule in its place.
 
-    right of rows: training rows on which the rule is right; differs: on which the model says
-    something else. noise: the share of labels that look flipped, where the rule is certain, else
-    None. substitutes: {column of the rule: [(other column, "equal", "complementary" or "as good",
-    rows on which the two differ)]}. tried: (name, rule, verdict) of each model that was tried.
+    right       of `rows`, the training rows without copies, those on which the rule is right
+    differs     rows on which the model says something else than the rule
+    noise       the share of labels that look flipped, where the rule is certain, else None
+    substitutes {column of the rule: [(other column, "equal", "complementary" or "as good", rows
+                on which the two differ)]}
+    tried       (name, rule, verdict) of each model that was tried
     """
     result: Result = field(repr=False)
     name: str
@@ -74,7 +76,7 @@ def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
     tries: the models, usual_tries(T) unless given. callback(Progress) after every step.
     """
     X, y, found = read_examples(X, y)
-    X = np.asarray(X)
+    X, y = independent_rows(np.asarray(X), y)
     names = names if names is not None else found
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     evidence, answers = Evidence(X, y), []
@@ -86,6 +88,23 @@ def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
                                            found.differs))
     tried = tuple((found.name, found.rule, found.verdict) for found in answers)
     return Answer(**{**vars(best), "tried": tried})
+
+
+def independent_rows(X, y):
+    """The rows without copies, where equal rows never differ in label and are more than four times
+    as many pairs as independent columns would make: then copies are no evidence of their own."""
+    octets = np.ascontiguousarray(np.packbits(np.column_stack([X, y]), axis=1))
+    keys = octets.view(f"V{octets.shape[1]}").ravel()
+    _, first, sizes = np.unique(keys, return_index=True, return_counts=True)
+    without_label = np.ascontiguousarray(np.packbits(X, axis=1))
+    distinct = len(np.unique(without_label.view(f"V{without_label.shape[1]}")))
+    p = X.mean(axis=0)
+    expected = len(X) ** 2 / 2 * np.prod(p * p + (1 - p) ** 2)
+    pairs = (sizes * (sizes - 1) // 2).sum()
+    if distinct < len(first) or pairs <= 4 * expected + 3:
+        return X, y
+    kept = np.sort(first)
+    return X[kept], y[kept]
 
 
 def settled(answer):

@@ -110,7 +110,7 @@ def counted(counts, literals):
 
 
 def by_literal(table, names):
-    """Where some literals decide alone: "a and not b and (REST)", or the same with or. Else None."""
+    """Where literals decide alone: "a and not b and (REST)", or the same with or. Else None."""
     for word, forced in ("and", 0), ("or", 1):
         found, rest, left = [], table, list(names)
         for name in names:
@@ -187,7 +187,7 @@ def cover(wanted):
 
 @cache
 def products(k):
-    """All products of k variables: (3^k, k) of 0, 1 and 2 for none, and where they hold (3^k, 2^k)."""
+    """All products of k variables: (3^k, k) of 0, 1, and 2 for none; where they hold (3^k, 2^k)."""
     inputs = np.arange(1 << k)[:, None] >> np.arange(k) & 1
     cubes = np.array(list(product((0, 1, 2), repeat=k)))
     return cubes, ((cubes[:, None] == 2) | (cubes[:, None] == inputs)).all(axis=2)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minitf.ops import softmax
 
-WIDE = 64               # positions that a stage may move; of more, the gradient at its start chooses
+WIDE = 64               # positions that a stage moves; of more, the gradient at its start chooses
 
 
 class Candidates(NamedTuple):
@@ -53,7 +53,7 @@ class WorkingSet(NamedTuple):
         return cls(at, bits, others, (X.ones - bits.sum(axis=1, dtype=np.float64)) / others)
 
     def average(self, q):
-        """Attention a (n, s) of heads of scores q (n, s), and their averages of the bits r (n, m)."""
+        """Attention a (n, s) of heads of scores q (n, s), their averages of the bits r (n, m)."""
         scores = np.concatenate([np.full((len(q), 1), np.log(self.others)), q], axis=1)
         a = softmax(scores.astype(np.float32))[0]
         return a[:, 1:], (a[:, 1:] @ self.bits.T).astype(np.float64) + a[:, :1] * self.mean

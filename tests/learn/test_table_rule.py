@@ -74,3 +74,15 @@ def test_costs_and_rivals_by_hand(rng):
         assert np.isclose(cost, evidence.cost(errors(support), len(support)))
     near = {support for support, _, _ in evidence.rivals((1, 4))}
     assert {(1,), (4,), (0, 1), (0, 4), (4, 5)} <= near and (1, 4) not in near
+
+
+@pytest.mark.parametrize("rows", [40, 200])
+def test_copies_of_rows_are_no_evidence(rows):
+    """Coin flips, each row ten times: a rule of six columns fits 40 of them, and is not believed."""
+    rng = np.random.default_rng(1)
+    X, y = rng.integers(0, 2, (rows, 30)).repeat(10, axis=0), rng.integers(0, 2, rows).repeat(10)
+    answer = decide(X, y, tries=[Try("one head", ModelConfig.paper(60), negations=True)])
+    assert not answer.certain and answer.rows == rows
+    few = rng.integers(0, 2, (400, 4))                 # but equal rows of four columns are no copies
+    answer = decide(few, few[:, 0] & few[:, 2])
+    assert answer.certain and answer.rows == 400
