@@ -6,12 +6,16 @@ Letters: H query heads, G key heads, Tq queries, Tk keys, d width of queries and
 """
 from minitf.ops.arguments import check
 from minitf.ops.heads import answer, over_heads, stacked, unstack
-from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows, sum_to
-from minitf.ops.primitives import cap, identity
+from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows
+from minitf.ops.primitives import cap
 
 
-def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=None,
-              segments=None, keep=None, scale=None, softcap=None, lse=False):
+def attention(
+    q, k, v, *,
+    mask=None, causal=False, window=None, segments=None,
+    bias=None, sinks=None, keep=None,
+    scale=None, softcap=None, lse=False,
+):
     """Average values, each query with its own weights: the softmax of its scores against the keys.
 
     S    = scale q k^T                     how well each query matches each key  (..., H, Tq, Tk)
@@ -59,8 +63,12 @@ def attention(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window
     Source: Vaswani et al. 2017, equation 1; shared key heads: Ainslie et al. 2023; softcap: Bello
     et al. 2017; windows: Beltagy et al. 2020; sinks: Xiao et al. 2024; lse: Dao et al. 2022.
     """
-    a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
-              segments=segments, keep=keep, scale=scale, softcap=softcap)
+    a = check(
+        q, k, v,
+        mask=mask, causal=causal, window=window, segments=segments,
+        bias=bias, sinks=sinks, keep=keep,
+        scale=scale, softcap=softcap,
+    )
     return answer(*over_heads(attend, a), lse)
 
 
@@ -72,8 +80,9 @@ def attend(q, k, v, bias, sinks, mask, keep, blocked, S, *, scale, softcap):
     """
     pairs, mix, gather = masked_products(blocked)
     S = pairs(scale * q, k, S)
-    S, uncap = identity(S) if softcap is None else cap(S, softcap)
-    A, lse, unsoftmax = softmax_rows(hide(S, bias, mask, blocked), sinks)
+    S, uncap = cap(S, softcap)
+    S = hide(S, bias, mask, blocked)
+    A, lse, unsoftmax = softmax_rows(S, sinks)
     kept = A if keep is None else A * keep
     out = mix(kept, v)
 
@@ -85,23 +94,32 @@ def attend(q, k, v, bias, sinks, mask, keep, blocked, S, *, scale, softcap):
         dS = uncap(dbias)
         dq = scale * mix(dS, k)
         dk = scale * gather(dS, q)
-        return sum_to(dq, q.shape), sum_to(dk, k.shape), sum_to(dv, v.shape), dbias, dsinks
+        return dq, dk, dv, dbias, dsinks
 
     return (out, lse), pullback
 
 
 @quiet()
-def attention_weights(q, k, *, mask=None, bias=None, sinks=None, causal=False, window=None,
-                      segments=None, scale=None, softcap=None):
+def attention_weights(
+    q, k, *,
+    mask=None, causal=False, window=None, segments=None,
+    bias=None, sinks=None,
+    scale=None, softcap=None,
+):
     """Return the weights A (..., H, Tq, Tk) and lse (..., H, Tq) of `attention`, same options.
 
     A v is its output, without keep.
     """
-    a = check(q, k, k, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
-              segments=segments, scale=scale, softcap=softcap)
+    a = check(
+        q, k, k,
+        mask=mask, causal=causal, window=window, segments=segments,
+        bias=bias, sinks=sinks,
+        scale=scale, softcap=softcap,
+    )
     q, k, _, bias, sinks, mask, _, blocked = stacked(a)
     pairs, _, _ = masked_products(blocked)
     S = pairs(a.scale * q, k)
-    S, _ = identity(S) if softcap is None else cap(S, softcap)
-    A, lse, _ = softmax_rows(hide(S, bias, mask, blocked), sinks)
+    S, _ = cap(S, softcap)
+    S = hide(S, bias, mask, blocked)
+    A, lse, _ = softmax_rows(S, sinks)
     return unstack(A, a.shared), unstack(lse, a.shared)[..., 0]

@@ -16,8 +16,13 @@ from minitf.ops.heads import answer, over_heads
 SCORES = 2 ** 20        # scores of a block, by default
 
 
-def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=None,
-                      segments=None, keep=None, scale=None, softcap=None, lse=False, block=None):
+def attention_blocked(
+    q, k, v, *,
+    mask=None, causal=False, window=None, segments=None,
+    bias=None, sinks=None, keep=None,
+    scale=None, softcap=None, lse=False,
+    block=None,
+):
     """Compute `attention` for B queries at a time, so that only B rows of scores exist at once.
 
     out[rows]            = attention(q[rows], k[keys], v[keys])     keys: those that rows can reach
@@ -42,13 +47,15 @@ def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False
     of the gradient where one weight is nearly 1; here whole rows keep their digits.
     Source: Rabe and Staats 2021, section 3; Dao et al. 2022, section 3.1 (recomputation).
     """
-    a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
-              segments=segments, keep=keep, scale=scale, softcap=softcap)
+    a = check(
+        q, k, v,
+        mask=mask, causal=causal, window=window, segments=segments,
+        bias=bias, sinks=sinks, keep=keep,
+        scale=scale, softcap=softcap,
+    )
     blocks = list(cuts(a, block))
-    lead = np.broadcast_shapes(a.q.shape[:-3], a.k.shape[:-3], a.v.shape[:-3]) + a.q.shape[-3:-2]
-    out = np.empty((*lead, a.q.shape[-2], a.v.shape[-1]), a.q.dtype)
-    logs = np.empty(np.broadcast_shapes(a.q.shape[:-2], a.k.shape[:-3] + a.q.shape[-3:-2])
-                    + a.q.shape[-2:-1], a.q.dtype)
+    out_shape, lse_shape = shapes_of(a)
+    out, logs = np.empty(out_shape, a.q.dtype), np.empty(lse_shape, a.q.dtype)
     for rows, keys in blocks:
         (out[..., rows, :], logs[..., rows]), _ = over_heads(attend, part(a, rows, keys))
 
@@ -71,21 +78,32 @@ def attention_blocked(q, k, v, *, mask=None, bias=None, sinks=None, causal=False
     return answer((out, logs), pullback, lse)
 
 
+def shapes_of(a):
+    """The shapes of out and of lse."""
+    q, k, v = (x.shape[:-3] for x in (a.q, a.k, a.v))
+    queries = a.q.shape[-3:-1]
+    out = *np.broadcast_shapes(q, k, v), *queries, a.v.shape[-1]
+    lse = *np.broadcast_shapes(q, k), *queries
+    return out, lse
+
+
 def cuts(a, block):
     """Return the blocks as slices (rows, keys): B queries, and the keys they can reach."""
     Tq, Tk = a.q.shape[-2], a.k.shape[-2]
     first, last = reach(a)
     if block is None:
-        heads = math.prod(np.broadcast_shapes(a.q.shape[:-3], a.k.shape[:-3], a.v.shape[:-3]))
-        heads *= math.prod(a.q.shape[-3:-2])
-        wide = a.band[1] - a.band[0] + 1
-        block = max(64, min(SCORES // max(1, heads * min(Tk, 2 * wide)), wide))
+        heads = math.prod(shapes_of(a)[0][:-2])
+        met = np.maximum(last - first, 0)
+        wide = int(met.sum()) // max(1, Tq) + 1                     # keys that a query reaches
+        block = SCORES // max(1, heads * min(Tk, 2 * wide))
+        block = max(64, min(block, wide))
     else:
         block = integer("block", block, 1)
     for i in range(0, max(1, Tq), block):
         rows = slice(i, min(i + block, Tq))
-        start, stop = min(first[rows], default=0), max(last[rows], default=0)
-        yield rows, slice(int(start), max(int(start), int(stop)))
+        start = int(min(first[rows], default=0))
+        stop = int(max(last[rows], default=0))
+        yield rows, slice(start, max(start, stop))
 
 
 def reach(a):

@@ -55,20 +55,24 @@ def over_heads(op, a):
 
     pullback(dout, dlse) -> dq, dk, dv, dbias, dsinks, the last two None where they were not given.
     """
+    arrays, shared = stacked(a), a.shared
     with quiet(), one_blas_thread():
-        (out, lse), back = by_heads(op, *stacked(a), scale=a.scale, softcap=a.softcap)
-    like = a.bias if a.bias is None else a.bias.shape, a.sinks if a.sinks is None else a.sinks.shape
-    shared = a.shared
+        (out, lse), back = by_heads(op, *arrays, scale=a.scale, softcap=a.softcap)
+    stacked_shapes = [x.shape for x in arrays[:3]]
+    bias, sinks = (None if x is None else x.shape for x in (a.bias, a.sinks))
 
     def pullback(dout, dlse=None):
+        dout = stack(dout, shared)
         dlse = None if dlse is None else stack(dlse[..., None], shared)
         with quiet(), one_blas_thread():
-            dq, dk, dv, dbias, dsinks = back(stack(dout, shared), dlse)
-        bias, sinks = like
+            *grads, dbias, dsinks = back(dout, dlse)
+        dq, dk, dv = map(sum_to, grads, stacked_shapes)
+        dq = unstack(dq, shared)
         dbias = None if bias is None else sum_to(unstack(dbias, shared), bias)
-        if sinks is not None:
-            dsinks = sum_to(unstack(dsinks, shared), (*sinks, 1, 1)).reshape(sinks)
-        return unstack(dq, shared), dk, dv, dbias, None if sinks is None else dsinks
+        if sinks is None:
+            return dq, dk, dv, dbias, None
+        dsinks = sum_to(unstack(dsinks, shared), (*sinks, 1, 1))
+        return dq, dk, dv, dbias, dsinks.reshape(sinks)
 
     return (unstack(out, shared), unstack(lse, shared)[..., 0]), pullback
 

@@ -95,8 +95,10 @@ def cap(x, softcap):
     """Bound x smoothly:  y = softcap tanh(x / softcap), near x while |x| is small next to softcap.
 
     dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 has no digits in the tails
-    x (...) -> y (...). Source: Bello et al. 2017, section 3 (clipped logits).
+    x (...) -> y (...); None: y = x. Source: Bello et al. 2017, section 3 (clipped logits).
     """
+    if softcap is None:
+        return identity(x)
     x, softcap = floats("x", x), positive("softcap", softcap)
     u = x / softcap
     y = softcap * np.tanh(u)

@@ -10,13 +10,17 @@ from minitf.checks import floats, require
 from minitf.ops.arguments import check
 from minitf.ops.heads import stacked, unstack
 from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows
-from minitf.ops.primitives import cap, identity
+from minitf.ops.primitives import cap
 from minitf.ops.threads import one_blas_thread
 
 
-def attention_tangent(q, k, v, q_dot, k_dot, v_dot, *, bias_dot=None, sinks_dot=None, mask=None,
-                      bias=None, sinks=None, causal=False, window=None, segments=None, keep=None,
-                      scale=None, softcap=None, lse=False):
+def attention_tangent(
+    q, k, v, q_dot, k_dot, v_dot, *,
+    bias_dot=None, sinks_dot=None,
+    mask=None, causal=False, window=None, segments=None,
+    bias=None, sinks=None, keep=None,
+    scale=None, softcap=None, lse=False,
+):
     """Push velocities of q, k, v, bias and sinks through `attention`: its Jacobian times a vector.
 
     S_dot   = scale (q_dot k^T + q k_dot^T)                               (..., H, Tq, Tk)
@@ -30,14 +34,20 @@ def attention_tangent(q, k, v, q_dot, k_dot, v_dot, *, bias_dot=None, sinks_dot=
     in `attention`. Returns out, out_dot, or with lse=True the pairs (out, lse), (out_dot, lse_dot).
     Where a query meets no key and there is no sink, lse stays -inf and lse_dot is 0.
     """
-    a = check(q, k, v, mask=mask, bias=bias, sinks=sinks, causal=causal, window=window,
-              segments=segments, keep=keep, scale=scale, softcap=softcap)
+    a = check(
+        q, k, v,
+        mask=mask, causal=causal, window=window, segments=segments,
+        bias=bias, sinks=sinks, keep=keep,
+        scale=scale, softcap=softcap,
+    )
     given = {"q": q_dot, "k": k_dot, "v": v_dot, "bias": bias_dot, "sinks": sinks_dot}
     dots = {name: velocity(name, x, getattr(a, name)) for name, x in given.items()}
     with quiet(), one_blas_thread():
         results = push(stacked(a), stacked(a._replace(**dots))[:5], a.scale, a.softcap)
     out, L, out_dot, L_dot = (unstack(x, a.shared) for x in results)
-    return ((out, L[..., 0]), (out_dot, L_dot[..., 0])) if lse else (out, out_dot)
+    if not lse:
+        return out, out_dot
+    return (out, L[..., 0]), (out_dot, L_dot[..., 0])
 
 
 def push(primals, dots, scale, softcap):
@@ -51,14 +61,18 @@ def push(primals, dots, scale, softcap):
     pairs, mix, _ = masked_products(blocked)
     S = pairs(scale * q, k)
     S_dot = pairs(scale * q_dot, k) + pairs(scale * q, k_dot)
-    S, uncap = identity(S) if softcap is None else cap(S, softcap)
+    S, uncap = cap(S, softcap)
     S_dot = uncap(S_dot) + bias_dot - sinks_dot
-    A, lse, unsoftmax = softmax_rows(hide(S, bias, mask, blocked), sinks)
+    S = hide(S, bias, mask, blocked)
+    A, lse, unsoftmax = softmax_rows(S, sinks)
     lse_dot = sinks_dot + np.einsum("...t,...t->...", A, S_dot)[..., None]
     lse_dot = np.where(np.isneginf(lse.real), 0, lse_dot)
     A_dot, _ = unsoftmax(S_dot)
-    kept, kept_dot = (x if keep is None else x * keep for x in (A, A_dot))
-    return mix(kept, v), lse, mix(kept_dot, v) + mix(kept, v_dot), lse_dot
+    if keep is not None:
+        A, A_dot = A * keep, A_dot * keep
+    out = mix(A, v)
+    out_dot = mix(A_dot, v) + mix(A, v_dot)
+    return out, lse, out_dot, lse_dot
 
 
 def velocity(name, x_dot, x):

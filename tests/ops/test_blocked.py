@@ -114,6 +114,7 @@ def test_memory_is_linear_in_the_length(options):
     """Peak of both passes beyond the arguments: twice the length takes twice the memory; in attention, four times."""
     def peak(op, T, **more):
         args = draw(np.random.default_rng(0), (T, 16), (T, 16), (T, 16))
+        grads(op, [x[:9] for x in args], **options)                              # whatever is loaded once
         tracemalloc.start()
         grads(op, args, **options, **more)
         top = tracemalloc.get_traced_memory()[1]
@@ -181,3 +182,34 @@ def test_bad_shapes_are_named():
         attention_blocked(np.ones((5, 4)), np.ones((7, 3)), np.ones((7, 3)))
     with pytest.raises(ValueError, match=r"^dout: expected shape \(5, 3\), got "):
         attention_blocked(np.ones((5, 4)), np.ones((7, 4)), np.ones((7, 3)))[1](np.ones(3))
+
+
+def beyond(T, **options):
+    """Peak of both passes in bytes, beside arguments and results; one head, d = 64, float32."""
+    q, k, v, dout = np.random.default_rng(0).standard_normal((4, T, 64), np.float32)
+    attention_blocked(q[:9], k[:9], v[:9])[1](dout[:9])
+    tracemalloc.start()
+    out, pullback = attention_blocked(q, k, v, **options)
+    results = out, *pullback(dout)
+    top = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return top - sum(x.nbytes for x in results)
+
+
+@pytest.mark.parametrize("T", [2048, 8192, pytest.param(65536, marks=pytest.mark.slow)])
+def test_windows_and_segments_take_no_room(T):
+    assert beyond(T, window=(256, 0)) <= 6e6                                     # 100 MB are allowed
+    ids = np.arange(T) // 300
+    assert beyond(T, segments=(ids, ids), causal=True) <= 6e6 + 100 * T
+
+
+@pytest.mark.parametrize("make, each", [
+    (lambda T: {"window": (256, 0)}, 3 * 257), (lambda T: {"window": (64, 64), "causal": True}, 3 * 65),
+    (lambda T: {"segments": (np.arange(T) // 100,) * 2}, 3 * 100)])
+def test_time_in_a_window_or_segments_is_linear(make, each, monkeypatch):
+    """Pairs of queries and keys that are looked at: at most three times as many as may meet."""
+    for T in 1024, 4096:
+        seen = []
+        monkeypatch.setattr(blocked, "over_heads", lambda op, a: seen.append(a.q.shape[-2] * a.k.shape[-2]) or over_heads(op, a))
+        attention_blocked(*np.ones((3, T, 2), np.float32), **make(T))
+        assert sum(seen) <= each * T
