@@ -5,11 +5,12 @@ caller's. Constraints are a dict {parameter name: set with .project}, for any mo
 parameters are a dict of arrays.
 """
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import require
+from minitf.checks import floats, positive, require
 
 
 def flatten(params):
@@ -18,7 +19,7 @@ def flatten(params):
 
 
 def unflatten(vector, like):
-    """Cut a vector into views named and shaped as the arrays of `like`: the inverse of flatten, without a copy."""
+    """Cut a vector into views named and shaped as the arrays of `like`, the inverse of flatten."""
     ends = np.cumsum([np.size(value) for value in like.values()])
     require(vector.shape == (ends[-1],), "vector", f"shape ({ends[-1]},)", vector)
     return {name: vector[end - np.size(value):end].reshape(np.shape(value))
@@ -64,56 +65,144 @@ def repeated(step, **options):
 
 
 def project_params(params, constraints):
-    """Replace every constrained array of a parameter dict by its Euclidean projection; the others pass through."""
-    return {name: constraints[name].project(value) if name in constraints else value for name, value in params.items()}
+    """Replace every constrained array by its Euclidean projection; the others pass through."""
+    return {name: constraints[name].project(value) if name in constraints else value
+            for name, value in params.items()}
+
+
+def projected_step(params, grads, constraints, lr):
+    """x <- P(x - lr g), array for array."""
+    return project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
 
 
 def fixed_point_residual(params, grads, constraints, lr=1.0):
-    """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  zero exactly at the stationary points."""
-    moved = project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
-    step = {name: params[name] - moved[name] for name in params}
+    """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  0 where stationary."""
+    step = difference(params, projected_step(params, grads, constraints, lr))
     return math.sqrt(inner(step, step)) / lr
 
 
+def frank_wolfe_gap(params, grads, constraints):
+    """max <g, x - u> over u in the sets = <g, x> + sum h(-g): bounds f(x) - min f of a convex f.
+
+    The support functions h are the sets' own; where one is missing, or a gradient is not 0 and
+    nothing bounds its array, the gap is inf.
+    """
+    gap = inner(grads, params)
+    for name, g in grads.items():
+        if hasattr(constraints.get(name), "support"):
+            gap += float(np.sum(constraints[name].support(-g)))
+        elif np.any(g):
+            return math.inf
+    return gap
+
+
 class Iterate(NamedTuple):
-    """A point of projected_gradient: the parameters, f there, and residual and lr of the step that led to it."""
+    """A point of projected_gradient, f and its gradients there, residual and lr of its step."""
     params: dict
     value: float
     residual: float
     lr: float
+    grads: dict
+    constraints: dict
+
+    @property
+    def gap(self):
+        """For convex f a bound on  value - min f  over the sets, see `frank_wolfe_gap`."""
+        return frank_wolfe_gap(self.params, self.grads, self.constraints)
 
 
-def projected_gradient(f, params, constraints, *, lr=1.0):
-    """Yield the iterates of projected gradient descent with backtracking:  x <- P(x - lr grad f(x)),  for ever.
+def projected_gradient(f, params, constraints, *, lr=1.0, momentum=False):
+    """Yield the iterates of projected gradient descent:  x' = P(x - lr grad f(x)).
 
-    f(params) -> value, grads with the keys of params. lr is halved until a parabola bounds f along
-    s = x' - x, by the values up to their rounding and by the gradients, which still tell where
-    values no longer differ:
+    f(params) -> value, grads with the keys of params. `backtrack` finds lr <= 1/L or so where the
+    gradient is L-Lipschitz; then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. With
+    momentum the step starts from a point y further on, and the error falls as 1 / i^2:
 
-        f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),        <grad f(x') - grad f(x), s> <=
-        ||s||^2 / lr
+        y = x' + (t - 1) / t' (x' - x),   t' = (1 + sqrt(1 + 4 t^2)) / 2,   t = 1 again
+                                          where the step has turned back:  <y - x', x' - x> > 0
 
-    and grows by a tenth after a step that was taken at once. Both hold for lr <= 1/L where the
-    gradient is L-Lipschitz; then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. Source:
-    Beck and Teboulle 2009 (without momentum).
+    The iteration goes on until f is too noisy for any step, which a RuntimeWarning says.
+    Source: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (restarts).
     """
-    params = project_params(params, constraints)
+    params, lr = checked(params, constraints), positive("lr", lr)
+    x = y = project_params(params, constraints)
+    value, grads = evaluate(f, y)
+    finite = math.isfinite(value) and all(np.isfinite(g).all() for g in grads.values())
+    require(finite, "f", "a finite value and finite gradients at the start", value)
+    t = 1.0
+    while found := backtrack(f, y, value, grads, constraints, lr):
+        moved, value, grads, lr, residual, grow = found
+        yield Iterate(moved, value, residual, lr, grads, constraints)
+        ahead = moved
+        if momentum:
+            way = difference(moved, x)
+            t = 1.0 if inner(difference(y, moved), way) > 0 else t
+            t, before = (1 + math.sqrt(1 + 4 * t * t)) / 2, t
+            ahead = {name: moved[name] + (before - 1) / t * way[name] for name in moved}
+            value, grads = evaluate(f, ahead)
+            if not math.isfinite(value):                        # y may leave where f is defined
+                ahead, t = moved, 1.0
+                value, grads = evaluate(f, ahead)
+        x, y, lr = moved, ahead, lr * grow
+
+
+def backtrack(f, x, value, grads, constraints, lr):
+    """Halve lr until a parabola bounds f along the step s = x' - x, by values and by gradients:
+
+        f(x') <= f(x) + <grad f(x), s> + ||s||^2 / (2 lr),
+        <grad f(x') - grad f(x), s> <= ||s||^2 / lr,
+
+    each up to rounding: the gradients still tell where the values no longer differ. Returns x',
+    f(x'), its gradients, lr, ||s|| / lr, and how lr grows: by a tenth after a step taken at once.
+    None, with a warning, where 60 halvings do not help.
+    """
+    rounding = 4 * max(np.finfo(v.dtype).eps for v in x.values())
+    for halvings in range(60):
+        moved = projected_step(x, grads, constraints, lr)
+        s = difference(moved, x)
+        square, slope = inner(s, s), inner(grads, s)
+        if square == 0 and halvings:
+            break
+        new_value, new_grads = evaluate(f, moved)
+        bend = inner(new_grads, s) - slope
+        slack = rounding * (abs(value) + magnitude(grads, x))
+        below = new_value <= value + slope + square / (2 * lr) + slack
+        bent = bend > square / lr + rounding * magnitude(grads, s)
+        if below and not bent and math.isfinite(new_value + bend):
+            return moved, new_value, new_grads, lr, math.sqrt(square) / lr, 1.0 if halvings else 1.1
+        lr /= 2
+    finite = math.isfinite(new_value + bend)
+    require(finite, "f", "finite values and gradients near an iterate", new_value)
+    text = "projected_gradient: the noise floor of f is reached"
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def evaluate(f, params):
+    """f(params) as value, grads; a gradient for each array, in its shape."""
     value, grads = f(params)
-    while True:
-        slack, grow = 4 * np.finfo(np.float64).eps * abs(value), 1.1
-        while True:
-            moved = project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
-            step = {name: moved[name] - params[name] for name in params}
-            square, slope = inner(step, step), inner(grads, step)
-            new_value, new_grads = f(moved)
-            bend = inner(new_grads, step) - slope
-            if new_value <= value + slope + square / (2 * lr) + slack and bend <= square / lr:
-                break
-            lr, grow = lr / 2, 1.0
-        yield Iterate(moved, new_value, math.sqrt(square) / lr, lr)
-        params, value, grads, lr = moved, new_value, new_grads, lr * grow
+    require(set(grads) == set(params), "f", f"gradients of {', '.join(params)}", list(grads))
+    return float(value), {name: np.asarray(grads[name]) for name in params}
+
+
+def checked(params, constraints):
+    """The arrays of params, all finite; every constraint is a set and names one of them."""
+    for name, set_ in constraints.items():
+        require(name in params, "constraints", "names among " + ", ".join(params), name)
+        able = callable(getattr(set_, "project", None))
+        require(able, f"constraints[{name!r}]", "a set with .project", set_, TypeError)
+    return {name: floats(f"params[{name!r}]", value, finite=True) for name, value in params.items()}
+
+
+def difference(a, b):
+    return {name: a[name] - b[name] for name in a}
 
 
 def inner(a, b):
-    """The inner product of two dicts of arrays with the same keys."""
-    return math.fsum(float(np.sum(a[name] * b[name])) for name in a)
+    """The inner product of two dicts of arrays with the same keys; NaN where it is not finite."""
+    parts = [float(np.sum(a[name] * b[name])) for name in a]
+    return math.fsum(parts) if all(map(math.isfinite, parts)) else math.nan
+
+
+def magnitude(a, b):
+    """sum |a_i b_i|: an inner product times eps is its rounding."""
+    return sum(float(np.sum(np.abs(a[name] * b[name]))) for name in a)

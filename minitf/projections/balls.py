@@ -135,4 +135,5 @@ class Ball(ConvexSet):
         return DIFFERENTIABLE[self.kind](M, self._radii(M))
 
     def _furthest(self, M, _):
+        require(np.all(self.radius < math.inf), "radius", "a finite one", self.radius)
         return FURTHEST[self.kind](M, self._radii(M))

@@ -1,7 +1,9 @@
 """The point common to several sets that is nearest, certified."""
 import dataclasses
+import functools
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +28,7 @@ class Intersection:
     the other ends in some common point, not in the nearest one; `nearest_common` finds it, and its
     normals.
     """
-    sets: tuple
+    sets: Sequence[ConvexSet]
 
     def __post_init__(self):
         sets = tuple(self.sets)
@@ -74,7 +76,7 @@ class Intersection:
         return x.shape[:-1] if self.sets[0].axes == 1 else x.shape[:-2]
 
     def _of_case(self, x, i, unit):
-        """The sets of one matrix of x, in lengths of a unit."""
+        """The sets of one matrix of x, in lengths of a unit; several boxes are one."""
         sets = []
         for s in self.sets:
             if isinstance(s, Box):
@@ -84,7 +86,13 @@ class Intersection:
                 radius = spread("radius", s.radius, self._cases(x))
                 new = {"radius": float(_at(radius, i)) / unit}
             sets.append(dataclasses.replace(s, **new))
-        return sets
+        boxes = [s for s in sets if isinstance(s, Box)]
+        if len(boxes) < 2:
+            return sets
+        low = functools.reduce(np.maximum, [s.low for s in boxes])
+        high = functools.reduce(np.minimum, [s.high for s in boxes])
+        require(np.all(low <= high), "sets", "sets with a common point", self.sets)
+        return [s for s in sets if s not in boxes] + [Box(low, high, boxes[0].axes)]
 
     def _nearest(self, x, i):
         """p, normals, gap, sweeps for one matrix, computed in lengths of the smallest radius."""
@@ -131,23 +139,25 @@ class _Common:
         centre = self._centre(x)
         size = min(np.linalg.norm(p) for p in corners)
         scale = min(float(np.abs(s.support(np.abs(x)))) for s in self.active)
-        found = {}
+        boxed = isinstance(self.active[-1], Box) and not isinstance(self.active[0], Simplex)
+        own = -1 if boxed else 0                # the set whose limits, 0 among them, have no slack
 
-        def enough(p, normals):
-            found["gap"] = _certificate(x, p, self.active, normals)
-            return abs(found["gap"]) <= 1e-12 * scale and self.contain(p)
+        def certified(points, normals):
+            gap = _certificate(x, points[own], self.active, normals)
+            return abs(gap) <= 1e-12 * scale and self.contain(points[own])
 
-        p, normals, apart, sweeps = nearest_common(x, self.active, corners[-1], size, enough)
+        points, normals, apart, sweeps = nearest_common(x, self.active, corners[-1], size, certified)
+        p = points[own]
         met = centre is not None or apart <= 1e-6 * size
         require(met, "sets", "sets with a common point", self.sets)
-        if not enough(p, normals):
+        if not certified(points, normals):
             p = self._pull_inside(p, centre)
-            gap = _certificate(x, p, self.active, normals)
+        gap = _certificate(x, p, self.active, normals)
+        if abs(gap) > 1e-12 * scale or not self.contain(p):
             text = f"Intersection: gap {gap:.3g} > {1e-12 * scale:.3g} after {sweeps} sweeps"
             warnings.warn(text, RuntimeWarning, stacklevel=5)
-            found["gap"] = gap
         by_set = dict(zip(map(id, self.active), normals))
-        return p, [by_set.get(id(s), np.zeros_like(x)) for s in self.sets], found["gap"], sweeps
+        return p, [by_set.get(id(s), np.zeros_like(x)) for s in self.sets], gap, sweeps
 
     def _centre(self, x):
         """The common point that symmetry shows: 0, the middle of the simplex; None with a box."""
@@ -163,7 +173,7 @@ class _Common:
             return y
         t = 1.0
         for s in self.active:
-            if not s.contains(y):
+            if isinstance(s, Ball) and not s.contains(y):
                 start = s.norm(centre)
                 t = min(t, max(0.0, (s.radius - start) / (s.norm(y) - start)))
         return t * y + (1 - t) * centre

@@ -19,7 +19,7 @@ ROUNDS, STEPS, TENS = 40, 30, 10.0
 
 
 def nearest_common(x, sets, start, size, enough):
-    """Return p in the first set, the normals of all, the distance from p to them, the sweeps.
+    """Return the points P_i(z_i), their normals, the distance from p to them, the sweeps.
 
     A sweep projects once onto every set. `size` is the length at which sets end, `enough(p,
     normals)` says whether p is certified.
@@ -49,14 +49,14 @@ def nearest_common(x, sets, start, size, enough):
         # 2. the normals; p is done when it is certified and gets no closer to the sets
         u, apart = at.normals, at.apart
         if omega == 0 and apart <= 1e-11 * size and (apart <= 1e-14 * size or apart > closest / 2):
-            if enough(at.points[0], u):
+            if enough(at.points, u):
                 break
         # 3. the weights of the next round
         if omega == 0 and closest / 5 < apart > 1e-13 * size:
             most = min(10 * most, 1e5 * far)
         closest, sigma = apart, min(most, TENS * sigma)
         omega = omega / TENS if omega >= 1 else 0.0
-    return at.points[0], u, apart, sweeps
+    return at.points, u, apart, sweeps
 
 
 class Sweep:

@@ -1,12 +1,13 @@
 """Axes, dtypes, layouts and arguments of every set."""
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 from projections.cases import draw
 
-from minitf.projections import Ball, Simplex
+from minitf.projections import Ball, Box, Simplex
 from minitf.projections.intersections import Intersection, project
 from minitf.projections.norms import KINDS
 
@@ -115,3 +116,66 @@ def test_project_is_the_method_as_a_function():
     x = draw("square")
     for set in (Ball("l1", 1), Simplex(2), Intersection([Ball("l1", 1)])):
         assert np.array_equal(project(x, set), set.project(x))
+
+
+# ---- the box, a radius each --------------------------------------------------------------------------------------
+
+
+def test_box_by_its_definition(rng):
+    x, low = 2 * rng.standard_normal((3, 4, 5)), -rng.random((4, 5))
+    box = Box(low, 1.0)
+    p = box.project(x)
+    assert np.array_equal(p, np.clip(x, low, 1)) and box.contains(p).all() and not box.contains(p + 1).any()
+    assert (np.abs(box.gap(x, p)) <= 1e-13).all() and (box.gap(x, 0 * x) > 0.1).all()
+    assert np.allclose(box.support(x), np.maximum(low * x, x).sum(axis=(-2, -1)), rtol=1e-14)
+    assert np.array_equal(Box().project(x), np.maximum(x, 0)) and (Box().gap(x, np.maximum(x, 0)) == 0).all()
+    assert (Box().support(x) == math.inf).all() and (Box().support(-abs(x)) == 0).all()
+    assert Box(0, 1, axes=1).contains(p).shape == (3, 4) and Box(-1, 1).project(x.astype(np.float32)).dtype == np.float32
+    assert np.array_equal(Box(np.arange(3.0), 5.0).project([0.0, 3.0, 9.0]), [0, 3, 5])
+
+
+@pytest.mark.parametrize("make, error, words", [
+    (lambda: Box(1, 0), ValueError, "high: expected nothing below low"),
+    (lambda: Box(math.nan, 0), ValueError, "low: expected numbers, not NaN nor inf"),
+    (lambda: Box(0, [1.0, math.nan]), ValueError, "high: expected numbers, not NaN nor -inf"),
+    (lambda: Box(0, np.ones(3)).project(np.ones(4)), ValueError, r"high: expected an array that broadcasts to shape \(4,\)"),
+    (lambda: Ball("l1", np.ones(3)).project(np.ones((2, 4, 4))), ValueError, r"radius: expected an array that broadcasts to shape \(2,\)"),
+    (lambda: Ball("l1", [1.0, -1.0]), ValueError, "radius: expected a number >= 0"),
+    (lambda: Ball("l1", 10**400), ValueError, "radius: expected a number in the range of float64, got a number of 1329 bits"),
+])
+def test_refused_boxes_and_radii(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@sets
+def test_a_radius_for_each_matrix_and_each_row(make, rng):
+    x, dp = 3 * rng.standard_normal((2, 2, 3, 4, 5))
+    radii = 0.5 + rng.random((2, 3))
+    radii[0, 1] = 1e9 if isinstance(make(None), Ball) else 1.0
+    for axes, cases in ((None, radii), (1, 0.5 + rng.random((2, 3, 4)))):
+        set = dataclasses.replace(make(axes), radius=cases)
+        p, pullback = set.projection(x)
+        assert np.array_equal(p, set.project(x)) and set.contains(p).all()
+        assert set == dataclasses.replace(make(axes), radius=cases.copy()) and hash(set) != hash(make(axes))
+        for i in np.ndindex(cases.shape):
+            one = dataclasses.replace(make(None), radius=cases[i])
+            assert np.allclose(p[i], one.project(x[i]), rtol=0, atol=1e-15)
+            assert np.allclose(pullback(dp)[i], one.projection(x[i])[1](dp[i]), rtol=0, atol=1e-13)
+            assert np.allclose(set.lmo(x)[i], one.lmo(x[i]), rtol=0, atol=1e-14)
+            assert set.support(x)[i] == pytest.approx(one.support(x[i]), rel=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_denormal_numbers_stay_inside(kind, rng):
+    for size, radius in itertools.product((1e-309, 1e-322), (5e-324, 1e-310)):
+        ball = Ball(kind, radius)
+        assert ball.contains(ball.project(size * rng.standard_normal((4, 3))))
+
+
+def test_any_object_that_projects_can_be_projected_onto():
+    class Half:
+        def project(self, x):
+            return np.minimum(x, 0.5)
+
+    assert np.array_equal(project(np.ones(2), Half()), [0.5, 0.5])
