@@ -60,22 +60,27 @@ def attention_blocked(
         (out[..., rows, :], logs[..., rows]), _ = over_heads(attend, part(a, rows, keys))
 
     def pullback(dout, dlse=None):
-        dq, dk, dv, dbias, dsinks = (
-            x if x is None else np.zeros(x.shape, np.result_type(x, dout))
-            for x in (a.q, a.k, a.v, a.bias, a.sinks))
-        for rows, keys in blocks:
-            _, back = over_heads(attend, part(a, rows, keys))
-            dq[..., rows, :], dk_i, dv_i, dbias_i, dsinks_i = back(
-                dout[..., rows, :], None if dlse is None else dlse[..., rows])
-            dk[..., keys, :] += dk_i
-            dv[..., keys, :] += dv_i
-            if dbias is not None:
-                cut(dbias, rows, keys)[...] += dbias_i
-            if dsinks is not None:
-                dsinks += dsinks_i
-        return dq, dk, dv, dbias, dsinks
+        return backward(a, blocks, dout, dlse)
 
     return answer((out, logs), pullback, lse)
+
+
+def backward(a, blocks, dout, dlse):
+    """Make every block again and add up its gradients: dq, dk, dv, dbias, dsinks, or None."""
+    dq, dk, dv, dbias, dsinks = (
+        x if x is None else np.zeros(x.shape, np.result_type(x, dout))
+        for x in (a.q, a.k, a.v, a.bias, a.sinks))
+    for rows, keys in blocks:
+        _, back = over_heads(attend, part(a, rows, keys))
+        dlse_i = None if dlse is None else dlse[..., rows]
+        dq[..., rows, :], dk_i, dv_i, dbias_i, dsinks_i = back(dout[..., rows, :], dlse_i)
+        dk[..., keys, :] += dk_i
+        dv[..., keys, :] += dv_i
+        if dbias is not None:
+            cut(dbias, rows, keys)[...] += dbias_i
+        if dsinks is not None:
+            dsinks += dsinks_i
+    return dq, dk, dv, dbias, dsinks
 
 
 def shapes_of(a):
