@@ -56,8 +56,9 @@ Examples:
 @click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
 @click.option("--plot", type=click.Path(),
               help="Draw attention and loss to this file (needs the plot extra).")
+@click.option("--verbose", is_flag=True, help="Print the norms too, and what they certify.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
-def learn(data, save, plot, json, threads, **options):
+def learn(data, save, plot, json, threads, verbose, **options):
     """Learn a sparse Boolean function from examples.
 
     Draws a hidden k-subset of T bits and a rule on it, trains a head of softmax attention inside
@@ -79,7 +80,8 @@ def learn(data, save, plot, json, threads, **options):
             figures.learning(record, result, plot)
         if save is not None:            # last, and quick: all of the files are written, or none
             result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
-    text = as_json(record) if json else report(record, save, plot, counting=callbacks[1].seconds)
+    text = as_json(record) if json else report(
+        record, save, plot, counting=callbacks[1].seconds, verbose=verbose)
     click.echo(text)
     return 0 if record["learned"] else 1
 

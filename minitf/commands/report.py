@@ -1,14 +1,15 @@
 """A record of a run in words: what `learn` prints."""
 
 
-def report(record, *files, counting=0.0):
-    """What learn prints: the task, the sample, what was found, the attention, the norms, the files,
-    the verdict.
+def report(record, *files, counting=0.0, verbose=False):
+    """What learn prints: the task, the sample, what was found, the attention, the rule and what is
+    sure about it, the files, the verdict; verbose: the norms too.
 
     counting: seconds that the fresh examples took, told where they are many."""
     facts = table_facts(record) if record["task"] is None else task_facts(record)
     norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
-             for name, norm in record["norms"].items()]
+             for name, norm in record["norms"].items()] or ["Norm       unconstrained"]
+    norms += [f"By norms   {record['certificate']['norms']['text']}"]
     weighed, drawn = "", []
     if record["heads"] > 1:
         weighed = f", {record['heads']} heads weighed by how much of the logit they move"
@@ -26,8 +27,25 @@ def report(record, *files, counting=0.0):
         *drawn, "",
         f"Attention of the [CLS] query{weighed}" if record["heads"]
         else "How often a flipped bit flips the answer", *bars(record), "",
-        *(norms or ["Norm       unconstrained"]), f"Bound      {record['certificate']['text']}",
+        f"Rule       {rule_line(record)}", f"Sure       {sure_line(record)}",
+        *(norms if verbose else []),
         *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
+
+
+def rule_line(record):
+    """The rule that the model holds, and where."""
+    if record["rule"] is None:
+        return "none of few bits decides on every input"
+    where = f"on every one of 2^{record['T']} inputs" if record["rule_exact"] else (
+        "read off the model")
+    return f"{record['rule']} ({where})"
+
+
+def sure_line(record):
+    """What is certain about the error; of noisy labels, that it counts the noise."""
+    noise = record["noise"]
+    against = f" (against labels of which {100 * noise:.3g} % are flipped)" if noise else ""
+    return record["certificate"]["text"] + against
 
 
 DETERMINED = {True: "one support alone explains them", False: "several supports explain them",

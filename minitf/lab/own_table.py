@@ -2,6 +2,7 @@
 import numpy as np
 
 from minitf.checks import integer, real, require
+from minitf.lab.certainty import certainty, holds, of_copies
 from minitf.lab.draw import auto_method
 from minitf.lab.holdout import wilson
 from minitf.lab.run import Plan, choose, record_of, streams, timed_fit
@@ -17,7 +18,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     of at least half the largest attention.
     """
     T = table.X.shape[1]
-    split_rng, training_rng = streams(seed, 2)
+    split_rng, training_rng, shuffle_rng = streams(seed, 3)
     require(k is None or 1 <= integer("k", k) <= T, "k",
             f"an integer from 1 to {T}, the number of columns", k)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
@@ -36,8 +37,15 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
         weights = result.strength()
         found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
         chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
+        order = shuffle_rng.permutation(len(table.y))
+
+        def again(X, y):
+            return timed_fit(X, y, config, np.random.default_rng(seed), train, None)[0]
+
+        sure = certainty(result, table.X[order], table.y[order], k=k, train_again=again,
+                         without=of_copies(table.X))
         return result, record_of(
-            result, seconds, X, y, found, description=f"{table.label} from {T} columns",
+            result, seconds, X, y, found, certificate=sure, **holds(result, None, table.names), description=f"{table.label} from {T} columns",
             label=table.label, names=list(table.names), k=k, chance=chance,
             support_found=[table.names[t] for t in found], holdout=len(held),
             holdout_accuracy=right / len(held), holdout_interval=list(interval),

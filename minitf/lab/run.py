@@ -8,21 +8,24 @@ training.
 import math
 import time
 import warnings
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from minitf.checks import choice, integer, require
 from minitf.files import VERSION
+from minitf.lab.certainty import REDRAWN, certainty, holds
 from minitf.lab.draw import auto_m, auto_method, draw_sample
 from minitf.lab.holdout import HOLDOUT, count_correct
 from minitf.learn import FitWarning, TrainConfig, fit
 from minitf.model import ModelConfig, constraints
 from minitf.tasks import sample_task
-from minitf.theory import certify
 
 MODELS = ("paper", "scalar", "gpt", "mlp")
 LARGEST = 1 << 33       # bits of a sample, packed: 1 GB
+ROWS = 4096             # fresh rows, their labels unseen, that a model is compared with its rule on
 WIDEST = 1 << 25        # heads x positions of a model; one other than paper counts as 1024 heads
 RECORD = {
     "task": "kind of rule; null for a user's own table",
@@ -35,7 +38,8 @@ RECORD = {
     "noise": "probability that a label of the sample was flipped",
     "table": "the rule: 2^k labels, least significant bit first",
     "m": "examples trained on",
-    "information_limit": "log2 C(T, k), the bits that name a support",
+    "support_bits": "log2 C(T, k), the bits that name a support",
+    "information_limit": "the same under its old name, for one version",
     "determined": "whether one support alone explains the sample; null: not checked",
     "redraws": "samples drawn in vain before this one",
     "chance": "accuracy of the best constant answer (own table: on the held-out rows)",
@@ -52,12 +56,14 @@ RECORD = {
     "method": "pgd or adam",
     "model": "paper, scalar, gpt or mlp",
     "heads": "attention heads",
-    "radius": "bound on ||W_QK^T||_{2,1}; null for none",
+    "radius": "bound on ||q||_1; null for none",
     "steps": "steps taken",
     "seconds": "of training",
     "norms": "every bounded norm: {name: {value, radius}}, the largest over the heads",
-    "certificate": "what the norms and the margin certify about the error, a dict "
-                   "(theory.Certificate)",
+    "rule": "the rule that the model holds, in words",
+    "rule_exact": "whether the model is that rule on every input",
+    "certificate": "what is certain about the error: {error, confidence, text, rule, prefix, "
+                   "differs, nats, norms}",
     "attention_top": "[position, mean attention] of the ten strongest, and of as many as were "
                      "found; mlp: flip rates",
     "next": "what a run of the loop that learned nothing lacks: more examples or more steps",
@@ -77,7 +83,7 @@ class Plan(NamedTuple):
     run: Callable
 
 
-NORMS = {"q": "||W_QK^T||_{2,1}", "w": "|w|", "c": "|c|"}
+NORMS = {"q": "||q||_1", "w": "|w|", "c": "|c|"}
 
 
 def norms(result):
@@ -97,8 +103,8 @@ def record_of(result, seconds, X, y, found, **known):
         "version": VERSION, "train_accuracy": float(((logits > 0) == y).mean()),
         "train_loss": float(result.history["loss"][-1]), "steps": len(result.history["step"]),
         "seconds": round(seconds, 4), "norms": norms(result),
-        "certificate": certify(result, X, y, k=len(found), logits=logits)._asdict(),
-        "next": result.header.get("next") or None, "residual": result.residual, "attention_top": [[int(t), float(weights[t])] for t in top],
+        "next": result.header.get("next") or None, "residual": result.residual,
+        "attention_top": [[int(t), float(weights[t])] for t in top],
     }
 
 
@@ -121,10 +127,22 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
         right = count_correct([result.predict], drawn, holdout_rng, callback=counting)
         clean, noisy = right[0].tolist()
         found = result.support(k)
+
+        def rows():
+            return drawn.sample(streams(seed, 5)[4], ROWS)[0]
+
+        def again(X, y):
+            fewer = replace(train, restarts=2) if train.method == "adam" else train
+            return timed_fit(X, y, config, np.random.default_rng(seed), fewer, None)[0]
+
+        sure = certainty(result, X, y, k=k, train_again=again, rows=rows,
+                         without=REDRAWN if redraw else None)
         return result, record_of(
-            result, seconds, X, y, found, task=task, description=str(drawn), k=k, p=drawn.p,
+            result, seconds, X, y, found, certificate=sure,
+            **holds(result, rows, [f"bit {t}" for t in range(T)]), task=task, description=str(drawn), k=k, p=drawn.p,
             noise=drawn.noise, table=list(drawn.table),
-            information_limit=math.log2(math.comb(T, k)), determined=determined, redraws=redraws,
+            **dict.fromkeys(("support_bits", "information_limit"), math.log2(math.comb(T, k))),
+            determined=determined, redraws=redraws,
             chance=round(drawn.chance, 12), support_true=list(drawn.support),
             support_found=list(found), holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT,
             noisy_holdout_accuracy=noisy / HOLDOUT,

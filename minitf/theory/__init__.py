@@ -1,6 +1,7 @@
 """What norms say about error, and which weights exist."""
 from minitf.theory.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
-from minitf.theory.certify import certify, rounded
+from minitf.theory.by_norms import certify_norms, rounded
+from minitf.theory.certify import certify
 from minitf.theory.construct import FORMS, MOST_BITS, MOST_K, as_result, construct, verify
 from minitf.theory.error import (
                                  dyadic_budgets,
@@ -9,6 +10,7 @@ from minitf.theory.error import (
                                  rad_chain,
                                  rad_dudley_closed,
                                  sample_complexity,
+                                 uniform_margin_bound,
 )
 from minitf.theory.information import (
                                  fano_m,

@@ -20,7 +20,7 @@ from minitf.projections import norm
 from minitf.theory.budgets import LayerBudgets, ScalarBudgets
 from minitf.theory.error import rad_chain
 from minitf.theory.information import log_supports
-from minitf.theory.linear import mau_max
+from minitf.theory.linear import log_binomial, mau_max
 from minitf.theory.networks import layers_C2, layers_logcov, scalar_C2, scalar_logcov
 
 LIPSCHITZ = {"identity": 1.0, "relu": 1.0, "gelu": 1.13}
@@ -33,7 +33,7 @@ def family_of(params, model, scale):
     or why there is none.
 
     build returns logcov(eps, m) and rad(m), bounds on the covering number and the Rademacher
-    complexity of the class.
+    complexity of the class, and uniform(eps), of a cover of the whole domain, or None.
     """
     reasons = {
         "layer norm is not Lipschitz": model.norm == "layer",
@@ -60,22 +60,34 @@ def averages_family(params, model, scale):
 
     The class {1/2 + <v, b - 1/2> + c: ||v||_1 <= W, |c| <= C}, v the same on all but z positions:
     softmax gives equal scores equal weights. Naming z, the positions and the sign of v (+, -,
-    mixed) takes log(3 * 2.5 (z+1)^2 C(T, z)); then v mixes z + 1 vectors (`mau_max`, at 0.95 eps)
-    and c lies in an interval (0.05 eps). Whatever z is, Rad <= W sqrt(2 log(2T)/m)/2 + C/sqrt(m),
-    Massart's lemma for the 2T vertices.
+    mixed) takes log(3 * 2.5 (z+1)^2 C(T, z)); c lies in an interval (0.05 eps); and v
+
+        at the sample   mixes z + 1 vectors (`mau_max`, at 0.95 eps)
+        everywhere      divided by W it is in a simplex of n + 1 coordinates, n = z + 1, twice as
+                        many for mixed signs; multiples of 1/N come within (n + 1)/(2N) in l1, and
+                        <v, b - 1/2> moves by half of W times that: log C(N + n, n)
+
+    Whatever z is, Rad <= W sqrt(2 log(2T)/m)/2 + C/sqrt(m), Massart's lemma for the 2T vertices.
     """
     attention, _ = bit_weights(params["q"], position_table(params, model), model)
     u = params["W_C"] @ params["w"] if model.d_o else params["w"]
     v = (u[:, None] * attention).sum(axis=0)
     z = model.T - int(np.unique(v, return_counts=True)[1].max())
-    signs = 1 if (v >= 0).all() or (v <= 0).all() else 2
+    n = (z + 1) * (1 if (v >= 0).all() or (v <= 0).all() else 2)
     naming = math.log(3 * 2.5 * (z + 1) ** 2) + log_supports(model.T, z)
 
     def build(W, C):
-        return (lambda eps, m: naming + mau_max(W, 0.5, 0.95 * eps, m,
-                                                signs * (z + 1)) + interval(C, 0.05 * eps),
-                lambda m: min(0.5,
-                              W / 2 * math.sqrt(2 * math.log(2 * model.T) / m) + C / math.sqrt(m)))
+        def logcov(eps, m):
+            return naming + mau_max(W, 0.5, 0.95 * eps, m, n) + interval(C, 0.05 * eps)
+
+        def rad(m):
+            return min(0.5, W / 2 * math.sqrt(2 * math.log(2 * model.T) / m) + C / math.sqrt(m))
+
+        def uniform(eps):
+            N = math.ceil(W * (n + 1) / (4 * 0.95 * eps))
+            return naming + log_binomial(N + n, n) + interval(C, 0.05 * eps)
+
+        return logcov, rad, uniform
 
     norms = [float(abs(v).sum()) / scale, float(abs(params["c"] + v.sum() / 2)) / scale]
     return f"averages of the bits that single out {z} of them", norms, build
@@ -94,7 +106,7 @@ def with_constant(logcov, C2, C):
         return rad_chain(lambda eps, m: lead / (0.95 * eps) ** 2 + c0 + interval(C, 0.05 * eps), m,
                          0.5)
 
-    return lambda eps, m: logcov(0.95 * eps, m) + interval(C, 0.05 * eps), rad
+    return lambda eps, m: logcov(0.95 * eps, m) + interval(C, 0.05 * eps), rad, None
 
 
 def scalar_family(params, model, scale):

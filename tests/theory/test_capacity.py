@@ -13,7 +13,9 @@ from minitf.model.config import ModelConfig
 from minitf.model.parameters import init_params
 from minitf.tasks.samples import sample_task
 from minitf.theory.budgets import ScalarBudgets
-from minitf.theory.certify import Certificate, certify, rounded
+from minitf.theory.by_norms import NormCertificate as Certificate
+from minitf.theory.by_norms import certify_norms as certify
+from minitf.theory.by_norms import rounded
 from minitf.theory.construct import construct
 from minitf.theory.error import dyadic_budgets, gap_bound, margin_bound, rad_chain
 from minitf.theory.information import log_supports, occam_m
@@ -223,7 +225,7 @@ def test_layers_family_contains_the_model(heads, query, L, residual):
 
 @pytest.mark.parametrize("model, reason", [
     (ModelConfig.gpt(4, d=8, H=2), "layer norm"), (ModelConfig.gpt(4, d=8, H=2, norm="none"), "block of gpt"),
-    (ModelConfig.mlp(4), "no attention"), (replace(ModelConfig.paper(4), normalise="hard"), "hard attention"),
+    (ModelConfig.mlp(4), "no attention"),
     (ModelConfig.network(4, positions="learned"), "learned"), (ModelConfig.network(4, norm="none"), "several layers")])
 def test_no_bound_comes_with_a_reason(model, reason):
     X = np.array(list(product((0, 1), repeat=4)), np.uint8)

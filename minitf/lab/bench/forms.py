@@ -1,5 +1,6 @@
 """The logits of one [CLS] head as `bench` compares them, for the arrays of PyTorch and of JAX."""
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 
 class Library(NamedTuple):

@@ -1,0 +1,40 @@
+"""What a run says about the error of its model: the certificate of `minitf.certify`, for a record."""
+import numpy as np
+
+from minitf.theory import certify
+
+REDRAWN = "nothing: a sample drawn until one support explains it is not an independent one"
+COPIES = "nothing: most rows are copies of others, and copies prove no more than one row"
+
+
+def certainty(result, X, y, *, k=None, train_again=None, rows=None, logits=None, without=None):
+    """The certificate as a dict of JSON values: `text` says it in words, `error` is the number.
+
+    rows: a function that gives rows without labels, for a model that is no rule on every input.
+    without: why there is none, in words; the norms are still there.
+    """
+    rows = rows() if rows is not None and result.rule() is None else None
+    sure = certify(result, X, y, k=k, train_again=train_again, rows=rows, logits=logits)
+    parts = {name: None if part is None or without else part._asdict()
+             for name, part in (("rule", sure.rule), ("prefix", sure.prefix),
+                                ("differs", sure.differs))}
+    return {"error": None if without else sure.error, "confidence": 1 - sure.delta,
+            "text": without or str(sure), **parts, "nats": sure.nats,
+            "norms": sure.norms._asdict()}
+
+
+def of_copies(X):
+    """Why there is no certificate where more than half of the rows X (m, T) stand there twice."""
+    distinct = len(np.unique(np.packbits(X, axis=1), axis=0))
+    return COPIES if 2 * distinct < len(X) else None
+
+
+def holds(result, rows=None, names=None):
+    """The rule that a model holds, in words, and whether it is that on every input: two entries of a
+    record."""
+    rule = result.rule()
+    if rule is None and rows is not None:
+        rule = result.rule(rows())
+    if rule is None:
+        return {"rule": None, "rule_exact": None}
+    return {"rule": rule.say(names), "rule_exact": rule.exact}
