@@ -56,15 +56,24 @@ def test_certificate_of_a_bounded_head_by_hand():
         naming = math.log(3 * 2.5 * 9) + math.log(28)
         return naming + mau_max(W, 0.5, 0.95 * eps, m, 3) + math.log(math.ceil(C / (0.05 * eps)))
 
+    def everywhere(eps):            # v / W in a simplex of 4 coordinates, in multiples of 1/N
+        N = math.ceil(W * 4 / (4 * 0.95 * eps))
+        return math.log(3 * 2.5 * 9) + math.log(28 * math.comb(N + 3, 3)) + math.log(math.ceil(C / (0.05 * eps)))
+
+    def bound(m):
+        uniform = 1 - (left * math.exp(-everywhere(0.25 * (1 - 1e-9)))) ** (1 / m)
+        return min(uniform, margin_bound(logcov, m, left))
+
     found = certify((params, model), X, y, k=2)
     assert found.fitted and found.margin == pytest.approx(g)
-    assert found.error == pytest.approx(margin_bound(logcov, 256, left)) and "single out 2" in found.family
+    assert found.error == pytest.approx(bound(256)) and "single out 2" in found.family
+    assert bound(256) < margin_bound(logcov, 256, left) / 2.5
     m = found.needed
-    assert margin_bound(logcov, m, left) <= 0.1 < margin_bound(logcov, int(m / 1.006) - 1, left)
+    assert bound(m) <= 0.1 < bound(int(m / 1.006) - 1)
     assert found.yardstick == occam_m(math.log(28), 0.1, 0.05) and found.factor == m / found.yardstick
     many = certify((params, model), np.tile(X, (8, 1)), np.tile(y, 8), k=2)
-    assert many.error == pytest.approx(margin_bound(logcov, 8 * 256, left)) and many.error < 0.1 < found.error
-    assert certify((params, model), X[::4], y[::4], k=2).error == 1
+    assert many.error == pytest.approx(bound(8 * 256)) and many.error < 0.1 < found.error
+    assert certify((params, model), X[::4], y[::4], k=2).error > 0.3
     assert certify((params, model), X, y).yardstick == occam_m(math.log(8), 0.1, 0.05)      # one holds most attention
 
 
@@ -116,13 +125,13 @@ def test_averages_are_the_logit(options):
 def test_a_learned_head_is_close_to_occam_and_nearer_with_more_examples():
     result, X, y = learned()
     found = certify(result, X, y, k=2)
-    assert found.error == 1 and found.fitted and 5 < found.factor < 40
-    assert found.text.startswith("vacuous at m = 65; the same norms and margin certify 10% error from m = 1,")
+    assert 0.3 < found.error < 0.45 and found.fitted and 2 < found.factor < 5
+    assert found.text.startswith(f"error at most {found.error:.1%}; the same norms and margin certify 10% error from m = ")
     assert found.yardstick == occam_m(log_supports(64, 2), 0.1, 0.05) == 107
     assert certify(result, X, y, 0.01, k=2).needed > found.needed
     result, X, y = learned(m=2500)
     found = certify(result, X, y, k=2)
-    assert found.error < 0.1 and found.text.startswith(f"error at most {found.error:.1%}; ")
+    assert found.error < 0.02 and found.text.startswith(f"error at most {found.error:.1%}; ")
     task = sample_task(np.random.default_rng(0), "and", 64, 2)
     X, y = task.sample(np.random.default_rng(7), 10_000)
     assert (result.predict(X) != y).mean() <= found.error
@@ -142,7 +151,7 @@ def test_memorised_random_labels_are_not_certified(seed):
     share = np.exp(q).sum(axis=1) + 1
     params = {"q": q, "w": np.array([1, -1]) * share * 1e-9, "c": np.array(v[64])}
     found = certify((params, model), X, y, k=3)
-    assert found.fitted and found.error == 1 and found.needed > 1000
+    assert found.fitted and found.error > 0.99 and found.needed > 1000
     X, y = rng.integers(0, 2, (300, 64), np.uint8), rng.integers(0, 2, 300, np.uint8)
     assert certify(fit(X, y), X, y).error > 0.5
 
@@ -181,8 +190,8 @@ def test_scalar_family_contains_the_model(name):
         B_X = 1.0 if model.positions == "learned" else math.sqrt(2)
         spread = math.sqrt(model.H) if (model.heads, model.d_o) == ("concat", 0) else model.H
         used.append(abs(logits).max() / 2 / (spread * B_u * 1.13 * B_V * B_X + C))
-        logcov, rad = build(*norms)
-        assert logcov(0.25, 100) > 0 and 0 < rad(10 ** 6) <= 0.5
+        logcov, rad, uniform = build(*norms)
+        assert uniform is None and logcov(0.25, 100) > 0 and 0 < rad(10 ** 6) <= 0.5
         constant = params["c"] + (params["x_cls"] @ params["w"] if name == "residual" else 0)
         assert C == pytest.approx(abs(constant) / 2)
     assert 0.02 < max(used) <= 1
@@ -217,8 +226,8 @@ def test_layers_family_contains_the_model(heads, query, L, residual):
     if query == "factored":
         W_QK = params["0/W_K"] @ params["0/W_Q"].swapaxes(1, 2)
         assert norms[:2] == pytest.approx([max(np.linalg.norm(W, order) for W in W_QK) for order in (2, "fro")])
-    logcov, rad = build(*norms)
-    assert logcov(0.25, 100) > 0 and 0 < rad(10 ** 8) <= 0.5
+    logcov, rad, uniform = build(*norms)
+    assert uniform is None and logcov(0.25, 100) > 0 and 0 < rad(10 ** 8) <= 0.5
     y = (forward(params, X, model)[0] > 0).astype(np.uint8)
     assert certify((params, model), X, y, k=1).error == 1
 
@@ -240,7 +249,7 @@ def test_constructed_models_have_a_certificate(kind, form):
     params, model, _ = construct(task, form=form)
     X, y = task.sample(np.random.default_rng(1), 500)
     found = certify((params, model), X, y, k=3)
-    assert found.fitted and found.needed > 1000 and found.factor == found.needed / found.yardstick
+    assert found.fitted and found.needed > (400 if form == "paper" else 1000) and found.factor == found.needed / found.yardstick
 
 
 def test_a_model_that_says_nothing():
