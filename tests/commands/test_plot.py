@@ -273,7 +273,7 @@ def test_one_panel_for_a_column(plot, tmp_path, panel):
     pdf = (tmp_path / "a.pdf").read_bytes()
     assert b"/Type3" not in pdf and b"/Subtype /Type0" in pdf                  # fonttype 42: letters stay letters
     width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+)", pdf).groups())
-    assert (width, height) == pytest.approx((3.3 * 72, 3.0 * 72))
+    assert width == pytest.approx(3.3 * 72) and 2.4 < height / 72 < 4.5
 
 
 def test_size_is_that_of_the_figure(plot, tmp_path):

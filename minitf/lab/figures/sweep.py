@@ -43,7 +43,7 @@ STYLES = {      # (method, model): name, colour, marker, line; told from the oth
 }
 COLUMNS, MOST_T = 3, 6
 CELL, MARGIN = (4.3, 3.3), 1.0          # inches: of a panel; of a block's title and legend
-COLUMN = 3.3, 3.0                       # of one panel alone
+COLUMN, LINE = (3.3, 2.9), 0.15         # of one panel alone; of a line of its legend
 
 
 def draw(runs, rows, path, size=None, panel=None):
@@ -87,7 +87,8 @@ def draw_block(part, cells, columns, title):
         panel(ax)
         ax.title.set_size(10)
         ax.spines[["top", "right"]].set_visible(False)
-        legend |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
+        for handle, label in zip(*ax.get_legend_handles_labels()):
+            legend.setdefault(label, handle)
     for ax in axes[len(cells):]:
         ax.set_axis_off()
     part.suptitle(title, x=0.01, ha="left", weight="bold")
@@ -105,9 +106,13 @@ def draw_column(panel, path, size):
         figure = Figure(figsize=size or COLUMN, layout="constrained")
         ax = figure.subplots()
         panel(ax)
+        ax.set_title("")                        # the caption has it
         ax.spines[["top", "right"]].set_visible(False)
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                      frameon=False)
+        handles, labels = ax.get_legend_handles_labels()
+        columns = 1 if max(map(len, labels), default=0) > 24 else 2
+        if size is None:
+            figure.set_size_inches(COLUMN[0], COLUMN[1] + LINE * math.ceil(len(labels) / columns))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
         save(figure, path)
 
 
@@ -169,8 +174,9 @@ def success_panels(rows):
 def success(ax, lines, title):
     """Share of successful runs with 95 % Wilson intervals, and the fitted curve, against m; m*
     where it is one."""
+    one_T = len({row["T"] for row, _ in lines}) == 1
     for i, (row, look) in enumerate(lines):
-        aside = 1.012 ** (i - (len(lines) - 1) / 2)         # series that coincide are told apart
+        aside = 1.012 ** (one_T * (i - (len(lines) - 1) / 2))   # series that coincide side by side
         share = np.divide(row["right"], row["n"])
         ends = np.array([wilson(*pair) for pair in zip(row["right"], row["n"])])
         bars = np.abs(ends.T - share)

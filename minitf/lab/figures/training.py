@@ -91,7 +91,7 @@ def attention(ax, runs, looks, ramp):
     alpha = 0.4 / max(2, len(lines))
     for part, look in lines:
         steps, quartiles = over_seeds([trace("attention", run) for run in learning_m(part)])
-        ax.plot(steps, quartiles[1], **look | {"marker": None, "label": None}, linewidth=1.4)
+        ax.plot(steps, quartiles[1], **look | {"marker": None}, linewidth=1.4)
         ax.fill_between(steps, quartiles[0], quartiles[2], color=look["color"], alpha=alpha,
                         linewidth=0)
     ax.set(xlabel="step", ylabel="attention, median and quartiles", title=title, ylim=(-0.04, 1.04))
