@@ -1,5 +1,6 @@
-"""explain: a small head worked by hand."""
+"""explain: attention worked by hand, a blank to fill in, a live page."""
 import importlib
+import sys
 
 import click
 
@@ -8,18 +9,47 @@ from minitf.files import as_json
 
 
 @click.command(epilog="""\b
-Example:
-  minitf explain --T 3 --d 2 --seed 0""")
-@click.option("--T", "T", type=int, default=3, show_default=True, help="Number of bits, 1 to 8.")
+Examples:
+  minitf explain --T 3 --d 2 --seed 0
+  minitf explain --attention --heads 2 --mask causal
+  minitf explain --html page.html
+  minitf explain --blank dS < answer.txt""")
+@click.option("--T", "T", type=int, default=3, show_default=True, help="Number of tokens, 1 to 8.")
 @click.option("--d", type=int, default=2, show_default=True, help="Width of a token, 1 to 6.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which example is drawn.")
+@click.option("--attention", is_flag=True, help="Queries, keys, values; heads that share a key head.")
+@click.option("--heads", type=int, default=2, show_default=True, help="Query heads, 1 to 4.")
+@click.option("--mask", type=click.Choice(["none", "causal", "window"]), default="causal",
+              show_default=True, help="Which keys a query may meet.")
+@click.option("--sink", is_flag=True, help="One more score in each row, without a value.")
+@click.option("--softcap", type=float, help="Bound of the scores.")
+@click.option("--blank", metavar="NAME", help="Leave one quantity out, or judge the answer on stdin.")
+@click.option("--answer", type=click.File(), help="The answer, JSON or rows, from a file.")
+@click.option("--html", metavar="FILE", help="Write both examples as one live page.")
 @click.option("--json", is_flag=True, help="Print the arrays as one JSON object.")
-def explain(T, d, seed, json):
-    """Work one small head of attention by hand, forward and backward.
+def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, html, json):
+    """Work attention by hand, forward and backward.
 
     Prints every array with its formula and shape, and each gradient beside its finite difference.
     """
     page = importlib.import_module("minitf.trust.explain")
+    sizes = {"T": T, "d": d, "seed": seed}
+    options = sizes | {"heads": heads, "mask": mask, "sink": sink, "softcap": softcap}
     with bad_input():
-        record = page.explain(T, d, seed)
+        if html:
+            page.write_page(html, **options)
+            return 0
+        if blank:
+            found = page.blank(blank, given(answer), attention=attention or None, **options)
+            click.echo(found.text)
+            return int(found.right is False)
+        record = page.explain_attention(**options) if attention else page.explain(**sizes)
     click.echo(as_json(record) if json else page.render(record))
+    return 0
+
+
+def given(answer):
+    """What a learner hands in: the file, or stdin where something comes through a pipe; else None."""
+    if answer is None and sys.stdin.isatty():
+        return None
+    return (answer or sys.stdin).read().strip() or None

@@ -1,0 +1,163 @@
+"""Queries, keys and values worked by hand: several heads that share one key head, under a mask.
+
+    print(render(explain_attention(T=3, d=2, heads=2, seed=0)))
+
+Every array is one line below: its formula, its reason, the line of ops/attention.py that computes
+it, and the rule that gives its numbers here (trust/explain/rules.py), so that nothing is taken from
+the op that it explains; the numbers are compared with the op's at the end.
+Source: Vaswani et al. 2017; Ainslie et al. 2023; Dao et al. 2022 (D = rowsum(dO * O)).
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from minitf.checks import choice, integer, real
+from minitf.ops import attention
+from minitf.trust.explain.layout import CAPTIONS, entry
+from minitf.trust.explain.lines import backward_lines, forward_lines
+from minitf.trust.explain.rules import run
+
+NUDGE = 1e-5
+RATE = 0.01
+MASKS = "none", "causal", "window"
+
+
+class Options(NamedTuple):
+    """What is drawn and what is computed."""
+    T: int
+    d: int
+    heads: int
+    mask: str
+    sink: bool
+    softcap: float | None
+    seed: int
+
+
+def checked(T, d, heads, mask, sink, softcap, seed):
+    """The options, each of its kind and in its range."""
+    if softcap is not None:
+        softcap = real("softcap", softcap, "a number > 0", lambda c: 0 < c < np.inf)
+    return Options(integer("T", T, 1, 8), integer("d", d, 1, 6), integer("heads", heads, 1, 4),
+                   choice("mask", mask, MASKS), bool(sink), softcap, integer("seed", seed, 0))
+
+
+def explain_attention(T=3, d=2, heads=2, mask="causal", sink=False, softcap=None, seed=0):
+    """Work attention with `heads` query heads over one key head; return a record for `render`.
+
+    Tokens x of width d give queries (a matrix a head), keys and values (one matrix each); the loss
+    is half the squared distance of the outputs from targets. mask "window": a query meets its own
+    key and the one before.
+    """
+    o = checked(T, d, heads, mask, sink, softcap, seed)
+    lines = forward_lines(o) + backward_lines(o)
+    values = example(o, lines)
+    arrays = []
+    for line in lines:
+        wanted = line.part == "backward" and line.kind == "step"
+        slopes = differences(lines, values, line.name[1:]) if wanted else None
+        arrays.append(entry(line.part, line.section, line.kind, line.name, line.formula,
+                            values[line.name], line.why, slopes, line.rule, line.code))
+    text = {"title": f"Attention on paper: T = {T}, d = {d}, {heads} heads over one key head, mask "
+                     f"{mask}, seed {seed}", **CAPTIONS["attention"]}
+    step = stepped(lines, values, o)
+    return {"T": T, "d": d, "seed": seed, **o._asdict(), "text": text, "arrays": arrays,
+            "loss": float(values["loss"]), "nudge": NUDGE, "rate": RATE, **step,
+            "parameters": parameters(o), "attention_difference": attention_difference(o, values),
+            "closing": closing(o, values, step)}
+
+
+def parameters(o):
+    """The names of what a step of gradient descent moves."""
+    return [f"W_Q{h}" for h in range(o.heads)] + ["W_K", "W_V"]
+
+
+def allowed(o):
+    """The mask as 0 and 1: which key (column) a query (row) may meet."""
+    i, j = np.ogrid[:o.T, :o.T]
+    far = {"none": np.inf, "causal": 0, "window": 0}[o.mask]
+    near = (j - i <= far) & (j >= (i - 1 if o.mask == "window" else -np.inf))
+    return (near + 0 * i).astype(int)
+
+
+def example(o, lines):
+    """Draw until the numbers are worth following: none large, every gradient shows, weights differ."""
+    rng, wide, size = np.random.default_rng(o.seed), (o.d, o.d), 1.0
+
+    def draw(*shape):
+        x = np.round(size * rng.standard_normal(shape), 1)
+        return np.where(x == 0, 0.1, x)
+
+    while True:
+        values = {"x": draw(o.T, o.d), "W_K": draw(*wide), "W_V": draw(*wide), "M": allowed(o),
+                  "scale": np.array(o.d**-0.5)}
+        for h in range(o.heads):
+            values |= {f"W_Q{h}": draw(*wide), f"Y{h}": draw(o.T, o.d), f"sink{h}": draw()}
+        if o.softcap:
+            values["softcap"] = np.array(o.softcap)
+        values = worked(lines, values)
+        sizes = [np.abs(x).max() for x in values.values()]
+        if max(sizes) < 10 and (o.T == 1 or np.abs(values["dS0"]).max() > 0.02):
+            return values
+        size *= 0.99
+
+
+def worked(lines, given, held=None):
+    """All values, line by line; the value `held` is kept as given."""
+    values = dict(given)
+    for line in lines:
+        if line.rule and line.name != held:
+            values[line.name] = run(line.rule, values)
+    return values
+
+
+def differences(lines, values, name):
+    """Central differences of the loss in every entry of one array; what follows is computed again."""
+    forward = [line for line in lines if line.part == "forward"]
+    later = [line.name for line in forward]
+    forward = forward[later.index(name) + 1:] if name in later else forward
+    slopes = np.empty(np.shape(values[name]))
+    for i in np.ndindex(slopes.shape):
+        losses, moved = [], []
+        for sign in (1, -1):
+            x = np.array(values[name], float)
+            x[i] += sign * NUDGE
+            moved.append(x[i])
+            losses.append(worked(forward, values | {name: x}, held=name)["loss"])
+        slopes[i] = (losses[0] - losses[1]) / (moved[0] - moved[1])
+    return slopes
+
+
+def stepped(lines, values, o):
+    """A step of gradient descent: the loss that the gradients predict, and the loss that is seen."""
+    moved = {name: values[name] - RATE * values["d" + name] for name in parameters(o)}
+    square = sum(float((values["d" + name] ** 2).sum()) for name in parameters(o))
+    after = worked([line for line in lines if line.part == "forward"], values | moved)["loss"]
+    return {"loss_predicted": float(values["loss"]) - RATE * square, "loss_after": float(after)}
+
+
+def attention_difference(o, values):
+    """How far the outputs and gradients are from what `attention` and its pullback return."""
+    def stacked(name):
+        return np.stack([values[f"{name}{h}"] for h in range(o.heads)])
+    sinks = stacked("sink") if o.sink else None
+    out, pullback = attention(stacked("q"), values["k"][None], values["v"][None],
+                              mask=values["M"].astype(bool), sinks=sinks, softcap=o.softcap)
+    dq, dk, dv, *dsinks = pullback(stacked("dout"))
+    pairs = [(out, stacked("out")), (dq, stacked("dq")), (dk[0], values["dk"]), (dv[0], values["dv"])]
+    pairs += [(dsinks[0], stacked("dsink"))] if o.sink else []
+    return max(float(np.abs(x - y).max()) for x, y in pairs)
+
+
+def closing(o, values, step):
+    """The sentences under the last array."""
+    row = o.T - 1
+    gap = np.abs(values["JdA"] - values["dZ0" if o.softcap else "dS0"][row]).max()
+    same = np.abs(values["D0"] - values["O0"]).max()
+    return [f"The Jacobian times dA0[{row}] and row {row} of the formula agree within {gap:.0e}, and "
+            f"the two ways to D0 within {same:.0e}.",
+            "minitf.attention(q, k, v) with these heads returns the same outputs, and its pullback the "
+            f"same dq, dk and dv: within {attention_difference(o, values):.0e}.",
+            f"A gradient points uphill. Take {RATE:g} times each from {', '.join(parameters(o))}: to "
+            f"first order the loss falls from {values['loss']:.4f} by {RATE:g} times the sum of all "
+            f"squared gradients, to {step['loss_predicted']:.4f}; what is seen is "
+            f"{step['loss_after']:.4f}."]
