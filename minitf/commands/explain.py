@@ -17,13 +17,13 @@ Examples:
 @click.option("--T", "T", type=int, default=3, show_default=True, help="Number of tokens, 1 to 8.")
 @click.option("--d", type=int, default=2, show_default=True, help="Width of a token, 1 to 6.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which example is drawn.")
-@click.option("--attention", is_flag=True, help="Queries, keys, values; heads that share a key head.")
+@click.option("--attention", is_flag=True, help="Queries, keys and values; a shared key head.")
 @click.option("--heads", type=int, default=2, show_default=True, help="Query heads, 1 to 4.")
 @click.option("--mask", type=click.Choice(["none", "causal", "window"]), default="causal",
               show_default=True, help="Which keys a query may meet.")
 @click.option("--sink", is_flag=True, help="One more score in each row, without a value.")
 @click.option("--softcap", type=float, help="Bound of the scores.")
-@click.option("--blank", metavar="NAME", help="Leave one quantity out, or judge the answer on stdin.")
+@click.option("--blank", metavar="NAME", help="Leave one quantity out; judge the answer on stdin.")
 @click.option("--answer", type=click.File(), help="The answer, JSON or rows, from a file.")
 @click.option("--html", metavar="FILE", help="Write both examples as one live page.")
 @click.option("--json", is_flag=True, help="Print the arrays as one JSON object.")
@@ -49,7 +49,7 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
 
 
 def given(answer):
-    """What a learner hands in: the file, or stdin where something comes through a pipe; else None."""
+    """What a learner hands in: the file, or what comes through a pipe; else None."""
     if answer is None and sys.stdin.isatty():
         return None
     return (answer or sys.stdin).read().strip() or None

@@ -6,6 +6,7 @@
 Mistakes are made, not guessed: each is computed as a learner would make it, with everything else
 right, and the numbers are compared.
 """
+import functools
 import json
 import re
 from typing import NamedTuple
@@ -36,35 +37,46 @@ def blank(name, answer=None, *, attention=None, **options):
     attention: True for the page of heads, False for the [CLS] head; unless given, the page that has
     the name. A name without the number of a head stands for all heads, one after the other.
     """
-    own = {key: options[key] for key in ("T", "d", "seed") if key in options}
-    record = explain_attention(**options) if attention else explain(**own)
+    record = drawn(bool(attention), **options)
     if attention is None and not names_of(record, name):
-        record = explain_attention(**options)
+        record = drawn(True, **options)
     names = names_of(record, name)
     known = ", ".join(a["name"] for a in record["arrays"] if a["kind"] != "given")
     require(names, "blank", f"one of {known}", name)
     if answer is None:
         return Answer(None, render(hidden(record, names)))
     values = {a["name"]: np.array(a["values"], float) for a in record["arrays"]}
-    right = np.squeeze(np.stack([values[n] for n in names]), 0) if len(names) == 1 else np.stack(
-        [values[n] for n in names])
+    right = stacked(values, names)
     given = read(answer, right.shape, record.get("heads", 1))
     mistakes = head_mistakes if "heads" not in record else attention_mistakes
     found = [("right", right), *mistakes(record, values, names), *general(right)]
     return judged(name, given, found, right)
 
 
+@functools.lru_cache(maxsize=8)
+def drawn(attention, **options):
+    """The record of one of the two pages."""
+    own = {key: options[key] for key in ("T", "d", "seed") if key in options}
+    return explain_attention(**options) if attention else explain(**own)
+
+
+def stacked(values, names):
+    """One array, or those of all heads on a leading axis."""
+    return values[names[0]] if len(names) == 1 else np.stack([values[n] for n in names])
+
+
 def names_of(record, name):
     """The arrays that a name stands for: itself, or one a head."""
     names = [a["name"] for a in record["arrays"] if a["kind"] != "given"]
-    return [name] if name in names else [n for n in names if re.fullmatch(re.escape(name) + r"\d", n)]
+    heads = [n for n in names if re.fullmatch(re.escape(name) + r"\d", n)]
+    return [name] if name in names else heads
 
 
 def hidden(record, names):
     """The record with question marks in the place of some arrays."""
     def marks(x):
         return [marks(row) for row in x] if isinstance(x, list) else "?"
-    arrays = [a if a["name"] not in names else {**a, "values": marks(a["values"]), "differences": None}
+    arrays = [{**a, "values": marks(a["values"]), "differences": None} if a["name"] in names else a
               for a in record["arrays"]]
     return {**record, "arrays": arrays}
 
@@ -76,9 +88,10 @@ def read(answer, shape, heads):
         text = answer.strip()
         try:
             rows = json.loads(text) if text[:1] in ("[", "{") else [
-                [float(x) for x in line.replace(",", " ").split()] for line in text.splitlines() if line]
+                [float(x) for x in line.replace(",", " ").split()] for line in text.splitlines()]
             answer = rows if not isinstance(rows, dict) else next(iter(rows.values()))
-            answer = np.concatenate([np.ravel(row) for row in answer]) if np.ndim(answer) else answer
+            if isinstance(answer, list):
+                answer = np.concatenate([np.ravel(row) for row in answer])
         except (ValueError, TypeError, StopIteration):
             require(False, "answer", expected, text)
     x = np.asarray(answer, float)
@@ -98,14 +111,15 @@ def judged(name, given, found, right):
     if least <= SHOWN * max(1, size):
         return Answer(False, f"{name}: not yet. These are the numbers if {text}.")
     worst = np.unravel_index(np.abs(given - right).argmax(), right.shape)
-    return Answer(False, f"{name}: not yet, and none of the usual mistakes gives these numbers. Look "
-                         f"again at entry {list(map(int, worst))}: {given[worst]:.4f} is not it.")
+    return Answer(False, f"{name}: not yet, and none of the usual mistakes gives these numbers. "
+                         f"Look again at entry {list(map(int, worst))}.")
 
 
 def general(right):
     """Mistakes that any array can have."""
     yield "the sign is turned", -right
-    yield "it is transposed", np.swapaxes(right, -1, -2) if right.ndim > 1 else right[::-1]
+    if right.ndim > 1:
+        yield "it is transposed", np.swapaxes(right, -1, -2)
 
 
 def head_mistakes(record, v, names):
@@ -134,9 +148,7 @@ def attention_mistakes(record, values, names):
         changed = [line._replace(rule=line.rule and change(line.name, line.rule)) for line in lines]
         if kept is not None:
             changed = [line for line in changed if line.name in kept]
-        found = worked(changed, values if kept else given)
-        return np.reshape([found[n] for n in names], np.shape([values[n] for n in names])).squeeze(
-            0 if len(names) == 1 else ())
+        return stacked(worked(changed, values if kept else given), names)
 
     for text, old, new in SLIPS:
         def change(name, rule, old=old, new=new):
@@ -149,9 +161,7 @@ def attention_mistakes(record, values, names):
     for shift in range(1, o.T):
         rolled = {n: np.roll(x, shift) if re.fullmatch(r"D\d", n) else x for n, x in values.items()}
         found = worked([line for line in lines if line.name in names], rolled)
-        yield "D is that of another row", np.squeeze(
-            np.stack([found[n] for n in names]), 0) if len(names) == 1 else np.stack(
-                [found[n] for n in names])
+        yield "D is that of another row", stacked(found, names)
     for part in (p for p in values if len(names) == 1 and re.fullmatch(names[0] + "_.", p)):
         yield f"only {part} is counted: the other parts are left out", values[part]
 

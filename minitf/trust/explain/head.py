@@ -23,9 +23,9 @@ RATE = 0.01             # of the step of gradient descent at the end
 def explain(T=3, d=2, seed=0):
     """Work one example through a small head; return the record that `render` prints, JSON values.
 
-    T bits and tokens of width d (from 1 to 8, and 1 to 6; three bits in the plane unless given); the
-    head has 2 values and 2 outputs. Every parameter has one decimal; seed chooses them and the bits.
-    The label is bit 1.
+    T bits and tokens of width d (from 1 to 8, and 1 to 6; three bits in the plane unless given);
+    the head has 2 values and 2 outputs. Every parameter has one decimal; seed chooses them and the
+    bits. The label is bit 1.
 
     record["arrays"] lists every array in the order of the text, a dict each: part ("forward" or
     "backward"), section, kind ("given", "working", "step"), name, formula, shape, values, why,
@@ -46,16 +46,16 @@ def explain(T=3, d=2, seed=0):
 def closing(before, after, off):
     """The sentences under the last array."""
     same = f"within {off:.0e} of" if off else "to the last digit as"
-    return ["minitf.attention(q, X, X, scale=1) returns c, and its pullback at dc returns dq and both "
-            f"parts of dX: {same} the above.",
-            f"A gradient points uphill. Take {RATE:g} times each from {', '.join(PARAMETERS)}, and the "
-            f"loss goes from {before:.4f} to {after:.4f}."]
+    return ["minitf.attention(q, X, X, scale=1) returns c, and its pullback at dc returns dq and "
+            f"both parts of dX: {same} the above.",
+            f"A gradient points uphill. Take {RATE:g} times each from {', '.join(PARAMETERS)}, and "
+            f"the loss goes from {before:.4f} to {after:.4f}."]
 
 
 def example(rng, T, d):
-    """Draw until the numbers are worth following: one entry of h is switched off and one is not, no
-    weight takes nearly all, the weights differ, every number is below 10 and every gradient shows in
-    4 decimals. No parameter is 0."""
+    """Draw until the numbers are worth following: one entry of h is switched off and one is not,
+    no weight takes nearly all, the weights differ, every number is below 10 and every gradient
+    shows in 4 decimals. No parameter is 0."""
     shapes = {"E": (2, d), "P": (T, d), "x_cls": (d,), "W_QK": (d, d), "W_V": (d, 2), "W_C": (2, 2),
               "w": (2,)}
     while True:
@@ -74,7 +74,7 @@ def example(rng, T, d):
 
 
 def forward(given, held=None):
-    """Run the steps; return all values, and a list of (step, pullback). The value `held` is kept."""
+    """Run the steps; return all values, and a list of (step, pullback). `held` is kept as given."""
     values, pullbacks = dict(given), []
     for step in STEPS:
         if step.name != held:
@@ -132,7 +132,8 @@ def backward_arrays(values, grads):
     arrays = []
     for name, (formula, why, rule) in GRADIENTS.items():
         section = next(step.section for step in STEPS if name in step.inputs)
-        arrays += [entry("backward", section, "working", short, text, value(values, grads), rule=way)
+        arrays += [entry("backward", section, "working", short, text, value(values, grads),
+                         rule=way)
                    for short, text, value, way in WORKING.get("d" + name, ())]
         arrays.append(entry("backward", section, "step", "d" + name, formula, grads[name], why,
                             differences(values, name), rule))

@@ -5,29 +5,30 @@ import numpy as np
 
 WIDTH = 80              # columns of the text
 MARGIN, MOVED = "      ", "moved "
-DIGITS = ("All digits are kept and 4 decimals are shown: recomputed from what is shown, the last one "
-          "may differ.")
-MOVES = ("Beside moved stands, for every entry, (loss(x + n) - loss(x - n)) / 2n with n = 1e-05: what "
-         "follows from x is computed again, all else stays. It needs no derivative, so it is the "
-         "judge.")
-BACK = ("dx has the shape of x and says how the loss changes when an entry of x grows. The steps run "
-        "from the loss back to the inputs: each turns the gradient of what it made into the gradients "
-        f"of what it used. {MOVES}")
+DIGITS = ("All digits are kept and 4 decimals are shown: recomputed from what is shown, the last "
+          "one may differ.")
+MOVES = ("Beside moved stands, for every entry, (loss(x + n) - loss(x - n)) / 2n with n = 1e-05: "
+         "what follows from x is computed again, all else stays. It needs no derivative, so it is "
+         "the judge.")
+BACK = ("dx has the shape of x and says how the loss changes when an entry of x grows. The steps "
+        "run from the loss to the inputs: each turns the gradient of what it made into those of "
+        f"what it used. {MOVES}")
 CAPTIONS = {
     "head": {
-        "intro": "T bits, tokens of width d. Vectors are written as rows, ^T transposes, * multiplies "
-                 f"entry by entry. {DIGITS}",
-        "forward": ("FORWARD: from tokens to a loss",
-                    "[CLS] asks a question, every row is scored by how well it answers, the rows are "
-                    "averaged by score, and one number is read off the average."),
-        "backward": ("BACKWARD: from the loss to every array above", BACK)},
+        "intro": "T bits, tokens of width d. Vectors are written as rows, ^T transposes, * "
+                 f"multiplies entry by entry. {DIGITS}",
+        "forward": ["FORWARD: from tokens to a loss",
+                    "[CLS] asks a question, every row is scored by how well it answers, the rows "
+                    "are averaged by score, and one number is read off the average."],
+        "backward": ["BACKWARD: from the loss to every array above", BACK]},
     "attention": {
-        "intro": "T tokens of width d, one a row. ^T transposes, * multiplies entry by entry, a vector "
-                 f"is written as a row. Behind code stands the line of ops/attention.py. {DIGITS}",
-        "forward": ("FORWARD: from tokens to a loss",
-                    "Every token asks a question (q), can be found (k) and can be read (v). The query "
-                    "heads ask different questions of the same keys."),
-        "backward": ("BACKWARD: from the loss to every array above", BACK)}}
+        "intro": "T tokens of width d, one a row. ^T transposes, * multiplies entry by entry, a "
+                 "vector is written as a row. Behind code stands the line of ops/attention.py. "
+                 f"{DIGITS}",
+        "forward": ["FORWARD: from tokens to a loss",
+                    "Every token asks a question (q), can be found (k) and can be read (v). The "
+                    "query heads ask different questions of the same keys."],
+        "backward": ["BACKWARD: from the loss to every array above", BACK]}}
 
 
 def entry(part, section, kind, name, formula, value, why="", slopes=None, rule=None, code=""):
@@ -70,7 +71,7 @@ def wrap(text, indent=""):
 
 
 def show(array):
-    """The lines of one array: formula and shape, why, its values, its differences beside or below."""
+    """The lines of one array: formula, shape, why, its values, its differences beside or below."""
     ndim, shape = len(array["shape"]), " x ".join(map(str, array["shape"])) or "number"
     title = title_of(array)
     lines = [f"{title}{shape:>{WIDTH - len(title)}}", *wrap(array["why"], MARGIN)]

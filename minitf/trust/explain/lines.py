@@ -43,12 +43,13 @@ def forward_lines(o):
     for h in heads:
         lines.append(step("Scores", f"S{h}", f"S{h} = scale q{h} k^T",
                           f"i,j: scale[] * sum(c: q{h}[i,c] * k[j,c])", "" if h else
-                          "A sum of d products of entries of size 1 has size sqrt(d): 1/sqrt(d) brings "
-                          "it back to size 1, so that the softmax is not one-sided from the start.",
+                          "A sum of d products of entries of size 1 has size sqrt(d): 1/sqrt(d) "
+                          "brings it back to size 1, so that the softmax does not start one-sided.",
                           "S = pairs(scale * q, k, S)"))
         if o.softcap:
             lines.append(step("Scores", f"Z{h}", f"Z{h} = softcap tanh(S{h} / softcap)",
-                              f"i,j: softcap[] * tanh(S{h}[i,j] / softcap[])", "", "cap(S, softcap)"))
+                              f"i,j: softcap[] * tanh(S{h}[i,j] / softcap[])",
+                              code="cap(S, softcap)"))
     return lines + weight_lines(o, heads)
 
 
@@ -63,7 +64,8 @@ def weight_lines(o, heads):
         why = ("The mask enters here, and only here: a pair that may not meet has weight 0, and on "
                "the way back dS multiplies by that weight.")
         lines += [
-            step("Weights", f"e{h}", f"e{h} = M * exp({S})", f"i,j: M[i,j] * exp({S}[i,j])", kind="working"),
+            step("Weights", f"e{h}", f"e{h} = M * exp({S})", f"i,j: M[i,j] * exp({S}[i,j])",
+                 kind="working"),
             step("Weights", f"sum{h}", f"sum{h} = the sum of each row of e{h}{sink}",
                  f"i: sum(j: e{h}[i,j]){sink}", kind="working"),
             step("Weights", f"A{h}", f"A{h} = e{h} / sum{h}", f"i,j: e{h}[i,j] / sum{h}[i]",
@@ -74,7 +76,8 @@ def weight_lines(o, heads):
     lines += [given("Loss", f"Y{h}", f"what out{h} should be") for h in heads]
     square = " + ".join(f"sum(i: sum(c: (out{h}[i,c] - Y{h}[i,c]) ** 2))" for h in heads)
     return lines + [step("Loss", "loss", "loss = half the sum of (out - Y)^2 over all heads",
-                         f": 0.5 * ({square})", "The distance from the targets, squared and halved.")]
+                         f": 0.5 * ({square})",
+                         "The distance from the targets, squared and halved.")]
 
 
 def backward_lines(o):
@@ -90,7 +93,8 @@ def backward_lines(o):
     for h in heads:
         add("Output", f"dA{h}", f"dA{h} = dout{h} v^T",
             f"i,j: sum(c: dout{h}[i,c] * v[j,c])", "" if h else
-            "out_i = sum_j A_ij v_j. So A_ij moves the loss by dout_i . v_j, met or not.", "dA = pairs(dout, v)")
+            "out_i = sum_j A_ij v_j. So A_ij moves the loss by dout_i . v_j, met or not.",
+            "dA = pairs(dout, v)")
     shared(add, heads, "Output", "v", lambda h: f"A{h}^T dout{h}",
            lambda h: f"j,c: sum(i: A{h}[i,j] * dout{h}[i,c])", "dv = gather(kept, dout)",
            "out_i = sum_j A_ij v_j. So v_j collects A_ij dout_i from every query and every head.")
@@ -102,7 +106,7 @@ def backward_lines(o):
             "dq = scale * mix(dS, k)")
     shared(add, heads, "Scores", "k", lambda h: f"scale dS{h}^T q{h}",
            lambda h: f"j,c: scale[] * sum(i: dS{h}[i,j] * q{h}[i,c])", "dk = scale * gather(dS, q)",
-           "S_ij = scale q_i . k_j. So k_j collects scale dS_ij q_i from every query and every head.")
+           "S_ij = scale q_i . k_j. So k_j collects scale dS_ij q_i from every query and head.")
     projection_lines(heads, add)
     return lines
 
@@ -113,7 +117,8 @@ def shared(add, heads, section, name, formula, rule, code, why):
         add(section, f"d{name}_{h}", f"d{name}_{h} = {formula(h)}", rule(h), "", code, "working")
     parts = " + ".join(f"d{name}_{h}" for h in heads)
     total = " + ".join(f"d{name}_{h}[j,c]" for h in heads)
-    add(section, f"d{name}", f"d{name} = {parts}", f"j,c: {total}", why, f"sum_to(d{name}, {name}.shape)")
+    add(section, f"d{name}", f"d{name} = {parts}", f"j,c: {total}", why,
+        f"sum_to(d{name}, {name}.shape)")
 
 
 def softmax_lines(o, heads, add):
@@ -121,8 +126,8 @@ def softmax_lines(o, heads, add):
     row, dS = o.T - 1, "dZ" if o.softcap else "dS"
     add("Weights", "J", f"J = diag(a) - a a^T for a = A0[{row}]",
         f"i,j: (i == j) * A0[{row},i] - A0[{row},i] * A0[{row},j]",
-        "A_i = e_i / sum(e). So dA_i/dS_j = A_i ([i = j] - A_j): raising one score lowers the weight "
-        "of all others, which is how the scores are coupled.", kind="working")
+        "A_i = e_i / sum(e). So dA_i/dS_j = A_i ([i = j] - A_j): raising one score lowers the "
+        "weight of all others, which is how the scores are coupled.", kind="working")
     add("Weights", "JdA", f"JdA = J dA0[{row}]", f"i: sum(j: J[i,j] * dA0[{row},j])",
         "All of the Jacobian for one row.", kind="working")
     for h in heads:
@@ -130,8 +135,8 @@ def softmax_lines(o, heads, add):
             f"i: sum(j: A{h}[i,j] * dA{h}[i,j])", kind="working")
         add("Weights", f"O{h}", f"O{h} = sum(dout{h} * out{h}) of each row",
             f"i: sum(c: dout{h}[i,c] * out{h}[i,c])", "" if h else
-            "sum_j A_ij (dout_i . v_j) = dout_i . sum_j A_ij v_j = dout_i . out_i: the same numbers, "
-            "without A.", kind="working")
+            "sum_j A_ij (dout_i . v_j) = dout_i . sum_j A_ij v_j = dout_i . out_i: the same "
+            "numbers, without A.", kind="working")
         add("Weights", f"{dS}{h}", f"{dS}{h} = A{h} * (dA{h} - D{h})",
             f"i,j: A{h}[i,j] * (dA{h}[i,j] - D{h}[i])", "" if h else
             "dS_j = sum_i dA_i A_i ([i = j] - A_j) = A_j (dA_j - sum_i A_i dA_i): J dA without J. "

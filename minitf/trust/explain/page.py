@@ -8,6 +8,7 @@ import html
 import json
 from pathlib import Path
 
+from minitf.files import write_whole
 from minitf.trust.explain.head import explain
 from minitf.trust.explain.layout import digits_of, number, title_of, worst
 from minitf.trust.explain.several import explain_attention
@@ -17,12 +18,14 @@ HERE = Path(__file__).parent
 
 def write_page(path, *, T=3, d=2, seed=0, **options):
     """Write the page of `explain` and `explain_attention` with these sizes to a file."""
-    Path(path).write_text(page_of(T=T, d=d, seed=seed, **options), encoding="utf-8")
+    page = page_of(T=T, d=d, seed=seed, **options)
+    write_whole(path, lambda file: file.write(page.encode()))
 
 
 def page_of(*, T=3, d=2, seed=0, **options):
     """The page as text."""
-    records = {"head": explain(T, d, seed), "attention": explain_attention(T, d, seed=seed, **options)}
+    records = {"head": explain(T, d, seed),
+               "attention": explain_attention(T, d, seed=seed, **options)}
     body = "".join(example(key, record) for key, record in records.items())
     data = json.dumps(records, allow_nan=False).replace("<", "\\u003c")
     page = (HERE / "page.html").read_text(encoding="utf-8")

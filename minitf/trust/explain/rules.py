@@ -15,9 +15,9 @@ FUNCTIONS = {"exp": np.exp, "tanh": np.tanh, "cosh": np.cosh,
 REFERENCE = re.compile(r"(\w+)\[([\w,]*)\]")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def parse(rule):
-    """The letters of the result, the code, and the references in their order: (name, subscripts)."""
+    """The letters of the result, the code, and its references in order: (name, subscripts)."""
     indices, _, expression = rule.partition(": ")
     found = [(name, [p for p in at.split(",") if p]) for name, at in REFERENCE.findall(expression)]
     count = iter(range(len(found)))

@@ -80,7 +80,7 @@ def allowed(o):
 
 
 def example(o, lines):
-    """Draw until the numbers are worth following: none large, every gradient shows, weights differ."""
+    """Draw until the numbers are worth following: none large, the gradients of scores show."""
     rng, wide, size = np.random.default_rng(o.seed), (o.d, o.d), 1.0
 
     def draw(*shape):
@@ -111,7 +111,7 @@ def worked(lines, given, held=None):
 
 
 def differences(lines, values, name):
-    """Central differences of the loss in every entry of one array; what follows is computed again."""
+    """Central differences of the loss in every entry of one array; what follows is run again."""
     forward = [line for line in lines if line.part == "forward"]
     later = [line.name for line in forward]
     forward = forward[later.index(name) + 1:] if name in later else forward
@@ -128,7 +128,7 @@ def differences(lines, values, name):
 
 
 def stepped(lines, values, o):
-    """A step of gradient descent: the loss that the gradients predict, and the loss that is seen."""
+    """A step of gradient descent: the loss that the gradients predict, and what is seen."""
     moved = {name: values[name] - RATE * values["d" + name] for name in parameters(o)}
     square = sum(float((values["d" + name] ** 2).sum()) for name in parameters(o))
     after = worked([line for line in lines if line.part == "forward"], values | moved)["loss"]
@@ -143,7 +143,8 @@ def attention_difference(o, values):
     out, pullback = attention(stacked("q"), values["k"][None], values["v"][None],
                               mask=values["M"].astype(bool), sinks=sinks, softcap=o.softcap)
     dq, dk, dv, *dsinks = pullback(stacked("dout"))
-    pairs = [(out, stacked("out")), (dq, stacked("dq")), (dk[0], values["dk"]), (dv[0], values["dv"])]
+    pairs = [(out, stacked("out")), (dq, stacked("dq")), (dk[0], values["dk"]),
+             (dv[0], values["dv"])]
     pairs += [(dsinks[0], stacked("dsink"))] if o.sink else []
     return max(float(np.abs(x - y).max()) for x, y in pairs)
 
@@ -153,11 +154,11 @@ def closing(o, values, step):
     row = o.T - 1
     gap = np.abs(values["JdA"] - values["dZ0" if o.softcap else "dS0"][row]).max()
     same = np.abs(values["D0"] - values["O0"]).max()
-    return [f"The Jacobian times dA0[{row}] and row {row} of the formula agree within {gap:.0e}, and "
-            f"the two ways to D0 within {same:.0e}.",
-            "minitf.attention(q, k, v) with these heads returns the same outputs, and its pullback the "
-            f"same dq, dk and dv: within {attention_difference(o, values):.0e}.",
-            f"A gradient points uphill. Take {RATE:g} times each from {', '.join(parameters(o))}: to "
-            f"first order the loss falls from {values['loss']:.4f} by {RATE:g} times the sum of all "
-            f"squared gradients, to {step['loss_predicted']:.4f}; what is seen is "
+    return [f"The Jacobian times dA0[{row}] and row {row} of the formula agree within {gap:.0e}, "
+            f"and the two ways to D0 within {same:.0e}.",
+            "minitf.attention(q, k, v) with these heads returns the same outputs, and its pullback "
+            f"the same dq, dk and dv: within {attention_difference(o, values):.0e}.",
+            f"A gradient points uphill. Take {RATE:g} times each from {', '.join(parameters(o))}: "
+            f"to first order the loss falls from {values['loss']:.4f} by {RATE:g} times the sum of "
+            f"all squared gradients, to {step['loss_predicted']:.4f}; what is seen is "
             f"{step['loss_after']:.4f}."]

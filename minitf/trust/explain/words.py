@@ -1,5 +1,6 @@
 """What is said of the [CLS] head: its steps, its gradients, the numbers on the way."""
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,7 +73,8 @@ STEPS = (
          "The value matrix picks out of the mean what matters for the answer.",
          "i: sum(j: W_V[j,i] * c[j])"),
     Step("Head", "r", relu, ("h",), "r = max(h, 0)",
-         "Negative entries are switched off; without this bend the readout could only be linear in c.",
+         "Negative entries are switched off; without this bend the readout could only be linear in "
+         "c.",
          "i: max(h[i], 0)"),
     Step("Readout", "o", linear, ("r", "W_C"), "o = W_C^T r",
          "The output matrix mixes the entries that are left.", "i: sum(j: W_C[j,i] * r[j])"),
@@ -107,8 +109,8 @@ GRADIENTS = {           # in the order of the backward pass: name -> formula, wh
     "a": ("da = X dc", "More weight on row t moves c towards X_t, so the slope is X_t . dc.",
           "t: sum(j: X[t,j] * dc[j])"),
     "s": ("ds = a * (da - sum(a * da))",
-          "Weights sum to 1, so a score matters only as far as its da differs from the weighted mean; "
-          "ds sums to 0.", "t: a[t] * (da[t] - sum_a_da[])"),
+          "Weights sum to 1, so a score matters only as far as its da differs from the weighted "
+          "mean; ds sums to 0.", "t: a[t] * (da[t] - sum_a_da[])"),
     "q": ("dq = X^T ds", "Score t is X_t . q, so q collects X_t in proportion to ds_t.",
           "j: sum(t: X[t,j] * ds[t])"),
     "X": ("dX = a dc^T + ds q^T",
