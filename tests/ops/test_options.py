@@ -183,8 +183,20 @@ def test_points_4_and_13_a_query_without_keys_gives_dlse_to_its_sink_and_nothing
         assert np.array_equal(found["dsinks"], dlse.sum(axis=1)) or np.allclose(found["dsinks"], dlse.sum(axis=1), rtol=1e-15)
         assert np.array_equal(found["lse"], np.broadcast_to(sinks[:, None], (2, 5)))
         assert not any(found[name].any() for name in ("out", "dq", "dk", "dv"))
-        bare = run(attention, dict(q=q, k=k, v=v), options, dout, np.full((2, 5), np.nan))       # rows of -inf add nothing
-        assert np.isneginf(bare["lse"]).all() and not any(bare[name].any() for name in ("out", "dq", "dk", "dv"))
+        nothing = dict(q=q, k=k, v=v, bias=np.ones((5, 5)))
+        bare = run(attention, nothing, options, dout, np.full((2, 5), np.nan))           # rows of -inf add nothing
+        assert np.isneginf(bare["lse"]).all()
+        assert not any(bare[name].any() for name in ("out", "dq", "dk", "dv", "dbias"))
+
+
+@pytest.mark.parametrize("dtype, sink", [(np.float64, 1e3), (np.float64, 1e6), (np.float32, 100.0)])
+def test_point_13_a_sink_far_above_the_scores_takes_all_the_weight(dtype, sink, rng):
+    q, k, v, dout = rng.standard_normal((4, 5, 4)).astype(dtype)
+    dlse = rng.standard_normal(5).astype(dtype)
+    for above in dtype(sink), dtype(40):                                 # exp overflows; exp does not
+        found = run(attention, dict(q=q, k=k, v=v, sinks=np.array(above)), {}, dout, dlse)
+        assert np.array_equal(found["lse"], np.full(5, above)) and np.abs(found["out"]).max() <= 1e-15
+        assert np.allclose(found["dsinks"], dlse.sum(), rtol=1e-5) and np.abs(found["dq"]).max() <= 1e-15
 
 
 @pytest.mark.parametrize("Tq, Tk", [(6, 6), (4, 7), (7, 4)])
