@@ -1,7 +1,7 @@
 """Forward and backward by hand: primitives, and softmax attention."""
 from minitf.ops.attention import attention, attention_weights
 from minitf.ops.blocked import attention_blocked
-from minitf.ops.kernels import pairs, sum_to
+from minitf.ops.kernels import sum_to
 from minitf.ops.primitives import (
                                    ACTIVATIONS,
                                    add,
@@ -21,4 +21,4 @@ from minitf.ops.tangent import attention_tangent
 
 __all__ = ["ACTIVATIONS", "add", "attention", "attention_blocked", "attention_tangent",
            "attention_weights", "cap", "embed", "gelu", "identity", "layer_norm", "linear",
-           "logistic", "pairs", "relu", "sigmoid", "softmax", "sum_to", "unit_ball"]
+           "logistic", "relu", "sigmoid", "softmax", "sum_to", "unit_ball"]
