@@ -127,7 +127,7 @@ def family_of(has):
 
 def cast(arguments, dtype):
     """The arguments in a precision."""
-    return {name: x.astype(dtype) for name, x in arguments.items()}
+    return {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in arguments.items()}
 
 
 def errors(formula, arguments, options, expected, dtype):
@@ -137,8 +137,9 @@ def errors(formula, arguments, options, expected, dtype):
     rng, worst = np.random.default_rng(0), dict.fromkeys(expected, 0.0)
     for run in range(RUNS):
         unit = np.finfo(dtype).eps * bool(run)
-        found = formula({name: (x * (1 + unit * rng.choice([-1, 1], x.shape))).astype(dtype)
-                         for name, x in arguments.items()}, options)
+        moved = {name: x * (1 + unit * rng.choice([-1, 1], x.shape)) if x.dtype.kind == "f" else x
+                 for name, x in arguments.items()}
+        found = formula(cast(moved, dtype), options)
         for name, x in expected.items():
             worst[name] = max(worst[name], float(np.linalg.norm(np.nan_to_num(found[name] - x))))
     return worst

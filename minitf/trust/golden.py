@@ -20,6 +20,11 @@ from minitf.checks import require
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+# what this reader knows of attention: it refuses a case with an option or an argument beyond
+OPTIONS = {"causal", "window", "scale", "softcap", "lse", "pairing", "base", "eps"}
+DIFFERENTIATED = {"q", "k", "v", "bias", "sinks", "gain_q", "gain_k"}
+ARGUMENTS = (DIFFERENTIATED | {f"{name}_dot" for name in DIFFERENTIATED}
+             | {"q_ids", "k_ids", "keep", "mask", "dout"})
 GROUPS = "arguments", "cotangents", "outputs", "saved", "gradients"
 
 
@@ -114,7 +119,11 @@ def read_case(folder, entry):
     same_hash(path, content, entry["sha256"])
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         groups = {group: {name: archive[name] for name in entry[group]} for group in GROUPS}
-    return Golden(entry["name"], entry["family"], entry["operator"], entry["options"], **groups,
+    if entry["operator"].startswith("attention"):
+        unknown = {*entry["options"]} - OPTIONS | {*entry["arguments"]} - ARGUMENTS
+        require(not unknown, f"{path}: options", "those that this version knows", sorted(unknown))
+    options = {name: tuple(x) if name == "window" else x for name, x in entry["options"].items()}
+    return Golden(entry["name"], entry["family"], entry["operator"], options, **groups,
                   tol=entry["tol"],
                   err_plain=entry["err_plain"], exact_zeros=tuple(entry["exact_zeros"]),
                   sources=entry["sources"])

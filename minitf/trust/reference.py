@@ -14,6 +14,7 @@ from minitf.model import ModelConfig, constraints
 from minitf.ops import (
     add,
     attention,
+    attention_tangent,
     attention_weights,
     cap,
     embed,
@@ -24,6 +25,7 @@ from minitf.ops import (
     logistic,
     relu,
     softmax,
+    sum_to,
     unit_ball,
 )
 from minitf.optim import gradient_step, project_params
@@ -39,7 +41,85 @@ def attend(q_ids=None, k_ids=None, **given):
     return attention(**given, **segments)
 
 
-OPERATORS = {"attention": attend} | {op.__name__: op for op in (
+def rope(x, pairing, base=10000.0):
+    """Rows turned by their index, as an op; the pullback turns back."""
+    T, d = x.shape[-2:]
+    j = np.arange(d // 2)
+    one, two = (2 * j, 2 * j + 1) if pairing == "interleaved" else (j, j + d // 2)
+    angle = np.arange(T)[:, None] / base ** (2 * j / d)
+    c, s = np.cos(angle), np.sin(angle)
+
+    def turn(x, s):
+        y = np.empty(x.shape, np.result_type(x, c))
+        y[..., one], y[..., two] = x[..., one] * c - x[..., two] * s, x[..., one] * s + x[..., two] * c
+        return y
+
+    return turn(x, s), lambda dy: turn(dy, -s)
+
+
+def attention_rope(q, k, v, *, pairing, base=10000.0, **options):
+    """attention of q and k turned by their positions."""
+    (q, back_q), (k, back_k) = (rope(x, pairing, base) for x in (q, k))
+    out, pullback = attend(q=q, k=k, v=v, **options)
+
+    def back(dout):
+        dq, dk, dv = pullback(dout)
+        return back_q(dq), back_k(dk), dv
+
+    return out, back
+
+
+def rms_norm(x, gain, eps):
+    """Rows divided by their root mean square, times a gain."""
+    s = np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+    n = x / s
+
+    def pullback(dy):
+        dn = dy * gain
+        return (dn - n * (dn * n).mean(axis=-1, keepdims=True)) / s, sum_to(dy * n, gain.shape)
+
+    return n * gain, pullback
+
+
+def attention_qk_norm(q, k, v, gain_q, gain_k, *, eps=1e-6, **options):
+    """attention of q and k divided by the root mean square of their rows."""
+    (q, back_q), (k, back_k) = rms_norm(q, gain_q, eps), rms_norm(k, gain_k, eps)
+    out, pullback = attend(q=q, k=k, v=v, **options)
+
+    def back(dout):
+        dq, dk, dv = pullback(dout)
+        (dq, dgain_q), (dk, dgain_k) = back_q(dq), back_k(dk)
+        return dq, dk, dv, dgain_q, dgain_k
+
+    return out, back
+
+
+def segmented(a):
+    """Arguments whose segments are the pair that attention takes."""
+    ids = tuple(a[name] for name in ("q_ids", "k_ids") if name in a)
+    rest = {name: x for name, x in a.items() if name not in ("q_ids", "k_ids")}
+    return rest | ({"segments": ids} if ids else {})
+
+
+def tangent(case):
+    """Output and derivative of an attention_tangent case."""
+    y, y_dot = attention_tangent(**segmented(case.arguments), **case.options)
+    y, y_dot = (x if isinstance(x, tuple) else (x,) for x in (y, y_dot))
+    return {"out": y[0], "out_dot": y_dot[0]} | dict(zip(("lse", "lse_dot"), (*y[1:], *y_dot[1:])))
+
+
+def second(case):
+    """The derivative of the pullback along tangents: a complex step, exact to rounding."""
+    a = segmented(case.arguments)
+    dout, step = a.pop("dout"), 1e-30
+    dots = {name[:-4]: a.pop(name) for name in list(a) if name.endswith("_dot")}
+    moved = {name: a[name] + 1j * step * dot for name, dot in dots.items()}
+    _, pullback = attention(**a | moved, **case.options)
+    return {f"d{name}_dot": g.imag / step for name, g in zip(dots, pullback(dout))}
+
+
+OPERATORS = {"attention": attend, "attention_rope": attention_rope,
+             "attention_qk_norm": attention_qk_norm} | {op.__name__: op for op in (
     add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu, softmax,
     unit_ball)}
 SETS = {"Ball": Ball, "Simplex": Simplex,
@@ -82,8 +162,8 @@ def computed(case):
     a, options = case.arguments, case.options
     if case.op in SETS:
         return {"p": SETS[case.op](**options).project(a["x"])}
-    if case.op == "projected_gradient":
-        return trace(a, **options)
+    if case.op in WHOLE:
+        return WHOLE[case.op](case)
     y, pullback = named_op(case)(**a)
     dy = tuple(case.cotangents.values())
     values = getattr(pullback, "saved", {}) | pullback(dy if len(dy) > 1 else dy[0])
@@ -93,11 +173,12 @@ def computed(case):
 def weights(case):
     """The attention of a case, "A" and "lse" where the case saves them."""
     a, options = case.arguments, case.options
-    if case.op == "attention":
-        a = {name: x for name, x in a.items() if name not in ("v", "keep", "q_ids", "k_ids")}
-        ids = [x for name, x in case.arguments.items() if name in ("q_ids", "k_ids")]
+    if case.op in ("attention_rope", "attention_qk_norm"):
+        a, options = prepared(case)
+    if case.op.startswith("attention"):
+        a = segmented({name: x for name, x in a.items() if name not in ("v", "keep")})
         options = {name: x for name, x in options.items() if name != "lse"}
-        A, lse = attention_weights(**a, **options, **({"segments": tuple(ids)} if ids else {}))
+        A, lse = attention_weights(**a, **options)
     elif case.op == "cls_head":
         A, lse = cls_weights(**a)
     elif case.op == "forward":
@@ -105,6 +186,16 @@ def weights(case):
     else:
         return {}
     return {"A": A, "lse": lse} | ({} if lse is None else {"lse2": lse / math.log(2)})
+
+
+def prepared(case):
+    """q, k and options of a composite as attention gets them."""
+    a, options = case.arguments, dict(case.options)
+    if case.op == "attention_rope":
+        turning = options.pop("pairing"), options.pop("base", 10000.0)
+        return {name: rope(a[name], *turning)[0] for name in "qk"}, options
+    eps = options.pop("eps", 1e-6)
+    return {name: rms_norm(a[name], a[f"gain_{name}"], eps)[0] for name in "qk"}, options
 
 
 def cls_weights(s, v, s_cls, v_cls, X):
@@ -142,6 +233,10 @@ def trace(a, model, lr, steps):
         moved = {name: gradient_step(x, grads[name], lr=lr)[0] for name, x in params.items()}
         params = project_params(moved, constraints(config))
     return {name: np.stack(xs) for name, xs in seen.items()}
+
+
+WHOLE = {"attention_tangent": tangent, "attention_hvp": second,
+         "projected_gradient": lambda case: trace(case.arguments, **case.options)}
 
 
 def check_golden(folder=None):

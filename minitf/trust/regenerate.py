@@ -21,17 +21,25 @@ import click
 import numpy as np
 
 from minitf.files import write_whole
-from minitf.trust.exact import attention_cases as golden_attention
-from minitf.trust.exact import cases as golden_cases
+from minitf.trust.exact import attention_cases, cases, option_cases      # noqa: F401
 from minitf.trust.exact.models import OPS
 from minitf.trust.exact.tape import Var, lift, nearest, pull, rounded
 from minitf.trust.golden import FORMAT, GROUPS, MANIFEST, Golden, load_golden, read_manifest
+from minitf.trust.verdict import DIGITS, rounded_to
 
-CASES = golden_cases.CASES + golden_attention.CASES
-UNDIFFERENTIATED = ("Ball", "Simplex", "Intersection", "projected_gradient")
-GIVEN = ("mask", "y")                           # float arguments that are not differentiated
-FLOAT32 = 24                                    # binary digits of its significand
+CASES = cases.CASES + attention_cases.CASES     # to which option_cases adds its own
+UNDIFFERENTIATED = ("Ball", "Simplex", "Intersection", "projected_gradient", "attention_tangent",
+                    "attention_hvp")
+GIVEN = ("mask", "y", "keep")                   # float arguments that are not differentiated
 RUNS = 4                                        # of the plain formula, one may be lucky
+CONVENTIONS = {
+    "logarithm": "natural; lse2 is the log-sum-exp in base 2",
+    "boolean masks": "true = may attend",
+    "causal": "top-left: query i meets keys 0..i; bottom-right: keys 0..i+Tk-Tq; true: Tq = Tk",
+    "window": "[left, right, corner]: query i meets keys i-left..i+right, both included, null = no "
+              "limit; at the bottom-right i is i+Tk-Tq",
+    "segments": "query i meets key j where q_ids[i] = k_ids[j]",
+    "order": "scale, softcap, bias, mask, softmax with the sink, keep"}
 
 
 def twin_of(op, options, arguments):
@@ -47,10 +55,10 @@ def exact_groups(op, options, arguments, cotangents):
     twin, inputs = twin_of(op, options, arguments)
     groups = {"outputs": {name: y.value for name, y in twin.outputs.items()}, "saved": twin.saved,
               "gradients": {}}
-    for dy in cotangents.values():              # one, or none
-        y, = twin.outputs.values()
-        groups["gradients"] = {f"d{name}": g
-                               for name, g in zip(inputs, pull(y, lift(dy), list(inputs.values())))}
+    for name, dy in cotangents.items():
+        grads = pull(twin.outputs[name[1:]], lift(dy), list(inputs.values()))
+        for name, g in zip(inputs, grads):
+            groups["gradients"][f"d{name}"] = groups["gradients"].get(f"d{name}", 0) + g
     return groups, twin
 
 
@@ -67,11 +75,13 @@ def solve(case, arguments, cotangents):
     exact = rounded(compute)
     plain = dict.fromkeys(exact, 0.0)
     for lost in range(RUNS):                    # with every digit less the error doubles
-        with mpmath.workprec(FLOAT32 - lost):
+        with mpmath.workprec(DIGITS["float32"] - lost):
             for name, x in compute().items():
                 plain[name] = max(plain[name],
                                   rounded_up(distance(nearest(x), exact[name]) / 2**lost))
     twin = seen["twin"]
+    low = {dtype: low_errors(case, exact, arguments, cotangents, dtype)
+           for dtype in ("bfloat16", "float16")}
     groups = {group: {name: exact[name] for name in names}
               for group, names in seen["names"].items()}
     zeros = [name for name, zero in twin.zeros.items() if name in exact and zero.any()]
@@ -81,9 +91,45 @@ def solve(case, arguments, cotangents):
     if case.op == "Intersection":
         tol = 1e-7 * distance(arguments["x"], 0) / distance(exact["p"], 0)
     return Golden(case.name, case.family, case.op, case.options, arguments, cotangents, **groups,
-                  tol=rounded_up(tol),
-                  err_plain={"float32": plain}, exact_zeros=zeros,
+                  tol=rounded_up(tol), err_plain={"float32": plain} | low, exact_zeros=zeros,
                   sources=dict.fromkeys(exact, "mpmath"))
+
+
+def low_errors(case, exact, arguments, cotangents, dtype):
+    """l2 errors {name: error} of the formula in float32 at arguments rounded to a format, its results
+    rounded to it: the worst of RUNS, all but the first from arguments a unit in the last place away.
+    None where the format overflows."""
+    import mpmath
+    rng, worst = np.random.default_rng(zlib.crc32(case.name.encode())), dict.fromkeys(exact, 0.0)
+    for run in range(RUNS):
+        given, dy = ({name: near(x, dtype, rng, run) for name, x in group.items()}
+                     for group in (arguments, cotangents))
+        pairs = [(given | dy, arguments | cotangents)]
+        if not overflows(*pairs[0]):
+            with mpmath.workprec(DIGITS["float32"]):
+                groups, _ = exact_groups(case.op, case.options, given, dy)
+            found = {name: nearest(x) for group in groups.values() for name, x in group.items()}
+            found = {name: rounded_to(x, dtype).astype(np.float64) for name, x in found.items()}
+            pairs.append((found, exact))
+        if any(overflows(*pair) for pair in pairs):
+            return None
+        for name, x in found.items():
+            worst[name] = max(worst[name], rounded_up(distance(x, exact[name])))
+    return worst
+
+
+def near(x, dtype, rng, run):
+    """A float array rounded to a format, after a step of a unit in the last place unless run = 0."""
+    if x.dtype != np.float64:
+        return x
+    steps = 2.0 ** -DIGITS[dtype] * rng.choice([-1, 1], x.shape) * bool(run)
+    return rounded_to(x * (1 + steps), dtype).astype(np.float64)
+
+
+def overflows(found, arrays):
+    """Whether a number has become infinite."""
+    return any((np.isinf(found[name]) & np.isfinite(x)).any() for name, x in arrays.items()
+               if x.dtype.kind == "f")
 
 
 def distance(x, y):
@@ -153,7 +199,9 @@ def write_golden(folder, cases=CASES):
         entries.append(entry_of(new, content))
         yield case.name
     lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries)
-    text = files[MANIFEST] = f'{{"format": {FORMAT}, "cases": [\n{lines}\n]}}\n'.encode()
+    said = json.dumps(CONVENTIONS)
+    text = f'{{"format": {FORMAT}, "conventions": {said}, "cases": [\n{lines}\n]}}\n'.encode()
+    files[MANIFEST] = text
     files[f"{MANIFEST}.sha256"] = f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()
     for name, content in files.items():
         write_whole(folder / name, lambda file: file.write(content))

@@ -111,8 +111,8 @@ def test_no_right_kernel_is_refused_in_any_format():
         names = vars(textbook) | {"low": low}
         source = (ROOT / "minitf" / "trust" / "frameworks" / "textbook.py").read_text(encoding="utf-8")
         source = source[source.index("def plain_attention"):source.index("def plain_scores")]
-        assert "out = P @ V" in source and "    dsinks =" in source
-        exec(source.replace("out = P @ V", "P = low(P); out = P @ V").replace(
+        assert "out = dropped(A) @ V" in source and "    dsinks =" in source
+        exec(source.replace("out = dropped(A) @ V", "A = low(A); out = dropped(A) @ V").replace(
             "    dsinks =", "    dS = low(dS)\n    dsinks =") if fused else source, names)
 
         def kernel(**given):

@@ -83,8 +83,8 @@ def test_heads_may_be_the_third_axis():
     def turned(**given):
         given = {name: x.swapaxes(1, 2) if name in ("q", "k", "v", "dout") else x for name, x in given.items()}
         out, grads = kernel(**given)
-        return [x.swapaxes(1, 2) for x in (out, *grads)]
-    for case in golden_cases("attention", tags=["grouped"]):
+        return [x.swapaxes(1, 2) for x in (out, *grads[:3])]
+    for case in golden_cases("attention", tags=["grouped"], without=["lse"]):
         assert judge(case, turned, layout="bthd"), case.name
 
 

@@ -1,5 +1,4 @@
-"""The golden cases of attention: shapes, masks, causal order, shared key heads, large logits; see
-`golden_cases`."""
+"""The golden cases of attention: shapes, masks, causal order, shared key heads, large logits."""
 import numpy as np
 
 from minitf.trust.exact.cases import Case, normal
@@ -7,22 +6,23 @@ from minitf.trust.exact.cases import Case, normal
 CASES = []
 
 
-def heads(name, family="attention", *, Tq=5, Tk=7, H=2, G=None, d=4, dv=4, lead=(2,), mask=None,
-          scores=None,
-          **options):
+def heads(name, family="attention", *, op="attention", Tq=5, Tk=7, H=2, G=None, d=4, dv=4, lead=(2,),
+          mask=None, scores=None, more=None, **options):
     """A case of attention: lead examples, H query and G key heads; H = 0 for no head axis.
 
-    mask: an array, or a function that draws one. scores(rng, q, k) changes q and k.
+    mask: an array, or a function that draws one. scores(rng, q, k) changes q and k. more: further
+    arguments {name: array or function(rng)}.
     """
     def make(rng):
         G_ = H if G is None else G
         q, k, v = (rng.standard_normal((*lead, n, *rest) if n else rest)
                    for n, rest in ((H, (Tq, d)), (G_, (Tk, d)), (G_, (Tk, dv))))
         q, k = (q, k) if scores is None else scores(rng, q, k)
-        drawn = {} if mask is None else {"mask": mask(rng) if callable(mask) else mask}
+        drawn = dict(more or {}) | ({} if mask is None else {"mask": mask})
+        drawn = {name: np.asarray(x(rng) if callable(x) else x) for name, x in drawn.items()}
         return {"q": q, "k": k, "v": v, **drawn}
 
-    CASES.append(Case(name, family, "attention", options, make))
+    CASES.append(Case(name, family, op, options, make))
 
 
 def broadcast(rng):

@@ -9,6 +9,7 @@ import numpy as np
 from minitf.model import ModelConfig
 from minitf.trust.exact import sets as exact_sets
 from minitf.trust.exact.ops import ACTIVATIONS, Twin, layer_norm, logistic, softmax, unit_ball
+from minitf.trust.exact.attention import OPS as ATTENTION
 from minitf.trust.exact.ops import OPS as PRIMITIVES
 from minitf.trust.exact.tape import Var, join, lift, number, pull
 
@@ -154,4 +155,4 @@ def projected_gradient(a, model, lr, steps):
     return Twin(outputs, {f"d{name}_path": np.stack(xs) for name, xs in grads.items()}, score)
 
 
-OPS = PRIMITIVES | {"forward": forward, "projected_gradient": projected_gradient}
+OPS = PRIMITIVES | ATTENTION | {"forward": forward, "projected_gradient": projected_gradient}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.trust.exact import sets as exact_sets
-from minitf.trust.exact.tape import Var, exp, join, lift, log, number, pull, sqrt, tanh
+from minitf.trust.exact.tape import Var, exp, join, lift, log, number, sqrt, tanh
 
 
 class Twin(NamedTuple):
@@ -71,15 +71,17 @@ def logistic(logits, y):
     return relu(logits) - logits * lift(y) + log(exp(-size) + 1)
 
 
-def softmax(S, allowed=True):
-    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none), and the
-    largest |score|."""
+def softmax(S, allowed=True, sink=None):
+    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none) as Vars, and
+    the largest |score|. sink: one more score, (..., 1), that takes weight."""
     allowed, least = np.broadcast_to(allowed, S.shape), number(-np.inf)
     top = np.where(allowed, S.value, least).max(axis=-1, keepdims=True, initial=least)
     empty = np.equal(top, least)
-    e = exp(S - np.where(empty, 0, top)) * allowed.astype(int)
-    total = e.sum() + empty.astype(int)
-    return e / total, (top + log(total).value)[..., 0], largest(S.value[allowed])
+    shift = np.where(empty, 0, top)
+    e = exp(S - shift) * allowed.astype(int)
+    total = e.sum() + (empty.astype(int) if sink is None else exp(sink - shift))
+    lse = log(total) + (top if sink is None else shift)
+    return e / total, lse.reshape(*lse.shape[:-1]), largest(S.value[allowed])
 
 
 def largest(x):
@@ -90,45 +92,6 @@ def largest(x):
 def softmax_op(a):
     A, _, score = softmax(a["S"], allowed := a["S"].value > number(-np.inf))
     return Twin({"A": A}, {}, score, {"A": ~allowed, "dS": ~allowed})
-
-
-def shared(x, q):
-    """The key head that every query head of q reads."""
-    H, G = (*q.shape[-3:-2], *x.shape[-3:-2]) or (1, 1)
-    return x if q.ndim == 2 else x[..., np.arange(H) // (H // G), :, :]
-
-
-def attention(a, causal=False, scale=None, softcap=None):
-    q, k, v, mask = a["q"], a["k"], a["v"], a.get("mask")
-    (Tq, d), Tk = q.shape[-2:], k.shape[-2]
-    raw = S = q @ shared(k, q).swap() * (1 / number(d) ** 0.5 if scale is None else number(scale))
-    S = S if softcap is None else cap(S, softcap)
-    allowed = np.ones(S.shape, bool)
-    if causal:
-        allowed &= np.arange(Tk) <= np.arange(Tq)[:, None] + (Tk - Tq if causal == "bottom-right"
-                                                              else 0)
-    if mask is not None and mask.dtype == bool:
-        allowed &= mask
-    elif mask is not None:
-        allowed &= mask > -np.inf
-        S = S + lift(np.where(mask > -np.inf, mask, 0))
-    A, lse, score = softmax(S, allowed)
-    out = A @ shared(v, q)
-    return Twin({"out": out}, {"A": A.value, "lse": lse}, max(score, largest(raw.value[allowed])),
-                silent(a, allowed, out.shape, scale))
-
-
-def silent(a, allowed, shape, scale):
-    """Where attention is 0 by convention: at blocked pairs, queries without a key, keys without a
-    query; and what the scores send back where their scale is 0. The pairs of a query or key are
-    counted on the tape, with ones for numbers.
-    """
-    q, k, v = (Var(np.ones(a[name].shape, int)) for name in ("q", "k", "v"))
-    pairs = allowed.astype(int)
-    dq, dk = pull(q @ shared(k, q).swap(), pairs, [q, k])
-    dv, = pull(Var(pairs) @ shared(v, q), np.ones(shape, int), [v])
-    return {"A": ~allowed, "out": np.broadcast_to(~allowed.any(axis=-1, keepdims=True), shape),
-            "dq": (dq == 0) | (scale == 0), "dk": (dk == 0) | (scale == 0), "dv": dv == 0}
 
 
 def mean_bit(A, X):
@@ -144,6 +107,7 @@ def cls_head(a):
     S = join([a["s_cls"].reshape(H, 1, 1) + np.zeros((H, m, 1), int), s[look]], 2)
     values = join([a["v_cls"].reshape(H, 1, 1, dv) + np.zeros((H, m, 1, dv), int), v[look]], 2)
     A, lse, score = softmax(S)
+    lse = lse.value
     out = (A.reshape(H, m, 1, T + 1) @ values).reshape(H, m, dv).swap(0, 1)
     return Twin({"out": out}, {"A": A.value.swapaxes(0, 1), "lse": lse.T}, score)
 
@@ -159,7 +123,7 @@ OPS = {"add": one(lambda a, b: a + b), "linear": one(linear),
        "identity": one(lambda x: x * 1), "relu": one(relu), "gelu": one(gelu),
        "logistic": one(logistic, "loss"),
        "mean_bit": one(lambda A, X: mean_bit(A, X).swap(), "r"), "cls_head": cls_head,
-       "attention": attention,
+       
        "Ball": nearest_point(exact_sets.ball), "Simplex": nearest_point(exact_sets.simplex),
        "Intersection": nearest_point(exact_sets.intersection)}
 ACTIVATIONS = {"identity": lambda x: x, "relu": relu, "gelu": gelu}

@@ -72,10 +72,10 @@ def jax_vjp():
     import jax
 
     def run(q, k, v, dout, mask, bias, scale, is_causal):
-        def f(q, k, v):
+        def f(q, k, v, bias):
             return jax.nn.dot_product_attention(q, k, v, mask=mask, bias=bias, scale=scale,
                                                 is_causal=is_causal)
-        out, vjp = jax.vjp(f, q, k, v)
+        out, vjp = jax.vjp(f, q, k, v, bias)
         return out, *vjp(dout)
 
     try:
@@ -89,29 +89,38 @@ def dot_product_attention(arguments, options):
     """jax.nn.dot_product_attention, 64-bit numbers enabled for this call alone; heads are its third
     axis."""
     import jax
-    mask, bias, is_causal = options["mask"], None, options["causal"] in (True, "top-left")
+    mask, bias, dtype = options["mask"], arguments.get("bias"), arguments["q"].dtype
+    is_causal = options["causal"] in (True, "top-left") and options.get("window") is None
+    is_causal = is_causal and "q_ids" not in arguments
     if mask is not None and not boolean(mask):
-        mask, bias = None, folded_mask(mask, arguments).astype(arguments["q"].dtype)
+        mask, bias = None, mask if bias is None else mask + bias
+    bias = None if bias is None else folded_mask(bias, arguments).astype(dtype)
     mask = folded_mask(mask if is_causal else explicit(arguments, options | {"mask": mask}),
                        arguments)
     lead = scores_shape(arguments)[:-3]
-    arrays = [x.swapaxes(1, 2) for x in folded(np.broadcast_to, *arguments.values())]
+    rows = [arguments[name] for name in ("q", "k", "v", "dout")]
+    arrays = [x.swapaxes(1, 2) for x in folded(np.broadcast_to, *rows)]
     x64 = (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64
     with x64(True), jax.default_device(jax.devices("cpu")[0]):
         found = jax_vjp()(*arrays, mask, bias, options["scale"], is_causal=is_causal)
-    out, *grads = (np.asarray(x).swapaxes(1, 2) for x in found)
-    grads = [sum_to(g.reshape(*lead, *g.shape[-3:]) if x.ndim > 2 else g[0, 0], x.shape)
-             for g, x in zip(grads, arguments.values())]
-    return dict(zip(("out", "dq", "dk", "dv"), (out.reshape(arguments["dout"].shape), *grads)))
+    out, *grads = (np.asarray(x).swapaxes(1, 2) for x in found[:4])
+    grads = dict(zip(("q", "k", "v"), grads))
+    if "bias" in arguments:
+        grads["bias"] = np.asarray(found[4])
+    heads = arguments["q"].ndim > 2
+    return {"out": out.reshape(arguments["dout"].shape)} | {
+        f"d{name}": sum_to(g.reshape(*lead, *g.shape[-3:]) if heads else g[0, 0],
+                           arguments[name].shape) for name, g in grads.items()}
 
 
 fused, fused_model = (functools.partial(formula, fused=True) for formula in (plain, plain_model))
 mixed, uniform = (functools.partial(nothing_left, **{way: True}) for way in ("mixed", "uniform"))
 stops, ends = (functools.partial(leaking, **{way: True}) for way in ("stops", "ends"))
-MODULE = "softcap", "dv != d", "grouped heads", "NaN in masked v"
+NEW = "sinks", "keep", "lse"
+MODULE = "softcap", "dv != d", "grouped heads", "NaN in masked v", "bias", *NEW
 PEERS = {
     "torch": (
-        Peer("scaled_dot_product_attention", scaled_dot_product_attention, ("softcap",),
+        Peer("scaled_dot_product_attention", scaled_dot_product_attention, ("softcap", *NEW),
              {FUSED: (attention_values, fused), LEAK: (leaking, fused), ENDED: (ends, ends),
               CAUSAL: (hidden_before_scale, hidden_before_scale)}),
         Peer("nn.MultiheadAttention", functools.partial(multihead_attention, need_weights=True),
@@ -120,14 +129,15 @@ PEERS = {
         Peer("nn.MultiheadAttention, need_weights=False",
              functools.partial(multihead_attention, need_weights=False),
              MODULE, {FUSED: (attention_values, fused)}),
-        Peer("softmax(q k^T) v by autograd", formula, (),
-             {EMPTY: (nothing_left, nothing_left), LEAK: (leaking, leaking)}),
+        Peer("softmax(q k^T) v by autograd", formula, ("lse of empty rows",),
+             {EMPTY: (nothing_left, nothing_left), LEAK: (leaking, leaking),
+              FUSED: (attention_values, fused)}),
         Peer("nn.MultiheadAttention as a block of gpt", encoder, (),
              {FUSED: (model_values, fused_model)}, "block"),
         Peer("nn.TransformerEncoderLayer", encoder, (), {FUSED: (model_values, fused_model)},
              "encoder")),
     "jax": (
-        Peer("jax.nn.dot_product_attention", dot_product_attention, ("softcap", "dv != d"),
+        Peer("jax.nn.dot_product_attention", dot_product_attention, ("softcap", "dv != d", *NEW),
              {SINGLE: (attention_values, plain), MEAN: (averaging, averaging),
               EMPTY: (uniform, uniform),
               LEAK: (stops, stops)}, precision=np.float32),),

@@ -16,11 +16,21 @@ from minitf.ops import attention, sum_to
 
 
 def attention_values(arguments, options):
-    """out, dq, dk, dv of minitf: the reference, and no convention but its own."""
-    *qkv, dout = arguments.values()
+    """out, dq, dk, dv, ... of minitf: the reference, and no convention but its own."""
+    a = dict(arguments)
+    dy = {name: a.pop(name) for name in ("dout", "dlse") if name in a}
+    if "q_ids" in a:
+        a["segments"] = a.pop("q_ids"), a.pop("k_ids")
+    names = [f"d{name}" for name in ("q", "k", "v", "bias", "sinks") if name in a]
     with np.errstate(invalid="ignore"):
-        out, pullback = attention(*qkv, **options)
-        return dict(zip(("out", "dq", "dk", "dv"), (out, *pullback(dout))))
+        y, pullback = attention(**a, **options)
+        y, back = (y, tuple(dy.values())) if len(dy) > 1 else ((y,), dy["dout"])
+        return dict(zip(("out", "lse"), y)) | dict(zip(names, pullback(back)))
+
+
+def met(arguments, *more):
+    """Arguments without segments, which an explicit mask has in it, and without some more."""
+    return {name: x for name, x in arguments.items() if name not in ("q_ids", "k_ids", *more)}
 
 
 def model_values(arguments, options):
@@ -138,7 +148,7 @@ def largest_score(arguments, options):
 OPTIONS = {
     "no head axis": lambda a, o: a["q"].ndim == 2,
     "leading axes": lambda a, o: a["q"].ndim > 3,
-    "broadcasting": lambda a, o: len({x.shape[:-3] for x in a.values()}) > 1,
+    "broadcasting": lambda a, o: len({a[name].shape[:-3] for name in "qkv"}) > 1,
     "grouped heads": lambda a, o: a["q"].shape[-3:-2] != a["k"].shape[-3:-2],
     "unequal lengths": lambda a, o: a["q"].shape[-2] != a["k"].shape[-2],
     "more than 512 keys": lambda a, o: a["k"].shape[-2] > 512,
@@ -155,6 +165,14 @@ OPTIONS = {
     "softcap": lambda a, o: o["softcap"] is not None,
     "large logits": lambda a, o: largest_score(a, o) > 100,
     "NaN in masked v": lambda a, o: bool(np.isnan(a["v"]).any()),
+    "bias": lambda a, o: "bias" in a,
+    "sinks": lambda a, o: "sinks" in a,
+    "window": lambda a, o: o.get("window") is not None,
+    "segments": lambda a, o: "q_ids" in a,
+    "keep": lambda a, o: "keep" in a,
+    "lse": lambda a, o: bool(o.get("lse")),
+    "lse of empty rows": lambda a, o: bool(o.get("lse"))
+    and not allowed_pairs(a, o).any(axis=-1).all(),
 }
 # ---- conventions ---------------------------------------------------------------------------------
 
@@ -198,12 +216,12 @@ def nothing_left(arguments, options, *, uniform=False, mixed=False):
         lost = np.broadcast_to(lost.any(axis=-3, keepdims=True), lost.shape)
     mask = explicit(arguments, options)
     mask = np.where(lost, True if boolean(mask) else 0.0, mask)
-    asked = arguments | {"q": np.where(lost, np.nan, q).astype(q.dtype)}
-    found = attention_values(asked, options | {"mask": mask, "causal": False})
+    asked = met(arguments) | {"q": np.where(lost, np.nan, q).astype(q.dtype)}
+    found = attention_values(asked, options | {"mask": mask, "causal": False, "window": None})
     found["dq"] = sum_to(found["dq"], q.shape)
-    averages = attention_values(arguments,
-                                options | {"mask": hidden, "causal": False, "scale": 0.0})
-    return {name: found[name] + averages[name] for name in found}
+    averages = attention_values(met(arguments, "bias"), options | {
+        "mask": hidden, "causal": False, "scale": 0.0, "window": None})
+    return {name: x + averages.get(name, 0) for name, x in found.items()}
 
 
 def averaging(arguments, options):
@@ -223,7 +241,8 @@ def leaking(arguments, options, *, stops=False, ends=False):
         return None
     added = 0.0 if options["mask"] is None or boolean(options["mask"]) else options["mask"]
     mask = np.where(allowed_pairs(arguments, options), added, -1e30)
-    found = attention_values(arguments, options | {"mask": mask, "causal": False})
+    found = attention_values(met(arguments), options | {
+        "mask": mask, "causal": False, "window": None})
     if stops:
         asked = allowed_pairs(arguments, options, added=False).any(axis=-2)
         found["dk"] = np.where(reached(asked, arguments["k"]), found["dk"], 0)

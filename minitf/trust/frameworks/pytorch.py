@@ -8,6 +8,9 @@ import numpy as np
 from minitf.trust.frameworks.conventions import boolean, explicit, folded, folded_mask, padding
 
 
+GIVEN = "q_ids", "k_ids", "keep"
+
+
 @contextlib.contextmanager
 def one_thread():
     """PyTorch on one thread: for arrays this small a second one costs ten times what it saves."""
@@ -21,15 +24,18 @@ def one_thread():
 
 
 def torch_vjp(f, arguments):
-    """Values of f at the arguments but the last, which is the cotangent, and the gradients of
-    autograd."""
+    """Values of f at its arguments by name, and the gradients that autograd sends back from their
+    cotangents. What f does not differentiate (segments, keep) it has already."""
     import torch
-    (*names, dy), (*arrays, cotangent) = arguments, (torch.tensor(x) for x in arguments.values())
-    leaves = [x.requires_grad_() for x in arrays]
+    given = {name: torch.tensor(x) for name, x in arguments.items() if name not in GIVEN}
+    dys = {name: given.pop(name) for name in ("dout", "dlse", "dlogits") if name in given}
+    leaves = {name: x.requires_grad_() for name, x in given.items()}
     with one_thread():
-        y = f(*leaves)
-        grads = torch.autograd.grad(y, leaves, cotangent)
-    return {dy[1:]: y.detach().numpy()} | {f"d{name}": g.numpy() for name, g in zip(names, grads)}
+        ys = f(**leaves)
+        ys = ys if isinstance(ys, tuple) else (ys,)
+        grads = torch.autograd.grad(ys, list(leaves.values()), list(dys.values()))
+    return {dy[1:]: y.detach().numpy() for dy, y in zip(dys, ys)} | {
+        f"d{name}": g.numpy() for name, g in zip(leaves, grads)}
 
 
 def torch_mask(mask, like):
@@ -44,17 +50,27 @@ def torch_mask(mask, like):
 def scaled_dot_product_attention(arguments, options):
     """torch.nn.functional.scaled_dot_product_attention, is_causal for the corner that it has."""
     import torch
-    is_causal = options["mask"] is None and options["causal"] in (True, "top-left")
+    alone = options["mask"] is None and options.get("window") is None
+    alone = alone and not {"bias", "q_ids"} & set(arguments)
+    is_causal = alone and options["causal"] in (True, "top-left")
     mask = torch_mask(None if is_causal else explicit(arguments, options), arguments["q"])
 
-    def f(q, k, v):
+    def f(q, k, v, bias=None):
         if q.ndim == 2:
-            return f(q[None], k[None], v[None])[0]
+            return f(q[None], k[None], v[None], bias)[0]
         return torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=is_causal, scale=options["scale"],
+            q, k, v, attn_mask=biased(mask, bias), is_causal=is_causal, scale=options["scale"],
             enable_gqa=q.shape[-3] != k.shape[-3])
 
     return torch_vjp(f, arguments)
+
+
+def biased(mask, bias):
+    """A bias, masked, as one additive mask; without one the mask."""
+    import torch
+    if bias is None or mask is None:
+        return mask if bias is None else bias
+    return torch.where(mask, bias, -torch.inf) if mask.dtype == torch.bool else bias + mask
 
 
 def formula(arguments, options):
@@ -63,14 +79,21 @@ def formula(arguments, options):
     import torch
     mask, cap = explicit(arguments, options), options["softcap"]
     mask = torch_mask(np.where(mask, 0.0, -np.inf) if boolean(mask) else mask, arguments["q"])
+    keep = torch.tensor(arguments["keep"]) if "keep" in arguments else 1
 
-    def f(q, k, v):
+    def f(q, k, v, bias=None, sinks=None):
         shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
         K, V = (x.repeat_interleave(shared, -3) if shared > 1 else x for x in (k, v))
         S = (1 / math.sqrt(q.shape[-1]) if options["scale"] is None
              else options["scale"]) * (q @ K.mT)
         S = S if cap is None else cap * torch.tanh(S / cap)
-        return torch.softmax(S if mask is None else S + mask, dim=-1) @ V
+        S = S if bias is None else S + bias
+        S = S if mask is None else S + mask
+        if sinks is not None:
+            S = torch.cat([S, sinks[..., None, None].expand(*S.shape[:-1], 1)], dim=-1)
+        A = torch.softmax(S, dim=-1)[..., :K.shape[-2]]
+        out = (A * keep) @ V
+        return (out, torch.logsumexp(S, dim=-1)) if options.get("lse") else out
 
     return torch_vjp(f, arguments)
 
@@ -144,10 +167,7 @@ def encoder(arguments, options):
     """minitf's gpt made of `block`s, between its own embedding and readout."""
     import torch
     model, X = options["model"], torch.tensor(options["X"].astype(np.int64))
-    names = [name for name in arguments if name != "dlogits"]
-
-    def f(*arrays):
-        p = dict(zip(names, arrays))
+    def f(**p):
         g = torch.cat([p["x_cls"].expand(len(X), 1, -1), p["E"][X] + p["P"]], dim=1)
         for l in range(model.L):
             start = f"{l}/" if model.L > 1 else ""

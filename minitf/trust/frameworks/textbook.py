@@ -40,13 +40,16 @@ def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=Non
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     mask = explicit({"q": q, "k": k, "q_ids": q_ids, "k_ids": k_ids},
                     {"mask": mask, "causal": causal, "window": window})
+
+    def dropped(x):
+        return x if keep is None else x * keep
+
     S, slope = plain_scores(scale * (q @ K.swapaxes(-1, -2)), softcap, bias, mask)
     A, A_sink, log_sum = plain_weights(S, sinks)
-    P = A if keep is None else A * keep
-    out = P @ V
+    out = dropped(A) @ V
 
     dA = dout @ V.swapaxes(-1, -2)
-    dA = dA if keep is None else dA * keep
+    dA = dropped(dA)
     mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
     if fused:
         S, slope = plain_scores((scale * q) @ K.swapaxes(-1, -2), softcap, bias, mask)
@@ -55,7 +58,7 @@ def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=Non
     dS = A * (dA - mean + dlse)
     dsinks = A_sink * (dlse - mean)
     grads = {"dq": scale * ((dS * slope) @ K), "dk": scale * ((dS * slope).swapaxes(-1, -2) @ q),
-             "dv": P.swapaxes(-1, -2) @ dout, "dbias": dS, "dsinks": dsinks[..., 0].sum(axis=-1)}
+             "dv": dropped(A).swapaxes(-1, -2) @ dout, "dbias": dS, "dsinks": dsinks[..., 0].sum(axis=-1)}
     for name in ("dk", "dv") if shared > 1 else ():
         x = grads[name]
         grads[name] = x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3)
