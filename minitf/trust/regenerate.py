@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from minitf.files import write_whole
-from minitf.trust.exact import attention_cases, cases, option_cases      # noqa: F401
+from minitf.trust.exact import attention_cases, cases, option_cases  # noqa: F401
 from minitf.trust.exact.models import OPS
 from minitf.trust.exact.tape import Var, lift, nearest, pull, rounded
 from minitf.trust.golden import FORMAT, GROUPS, MANIFEST, Golden, load_golden, read_manifest

@@ -43,7 +43,7 @@ def desk(run, tmp_path, monkeypatch):
 
 def test_a_right_kernel_and_what_it_was_not_asked(run, desk):
     code, out, err = run("check", "kernel", "mine:right", "--without", "grouped,broadcast",
-                         "--random", 20, "--seed", 3)
+                         "--random", 6, "--seed", 3)
     assert (code, err) == (0, "") and "DISAGREES" not in out
     assert "not asked, for an option that the kernel does not take: " in out and "softcap " in out
     assert out.rstrip().splitlines()[-1].endswith("cases agree with their golden values")
@@ -55,11 +55,11 @@ def test_a_right_kernel_and_what_it_was_not_asked(run, desk):
 
 def test_a_wrong_kernel_ends_with_1_a_script_and_junit(run, desk):
     code, out, err = run("check", "kernel", "mine:no_scale_back", "--without", "grouped,broadcast",
-                         "--random", 20, "--junit", "report.xml")
+                         "--tags", "scale", "--random", 6, "--junit", "report.xml")
     assert code == 1 and "attention-scale1.5: dq: off by" in out and "attention-scale1:" not in out
     suite = ElementTree.parse(desk / "report.xml").getroot()
     cases = suite.findall("testcase")
-    assert int(suite.get("tests")) == len(cases) > 10
+    assert int(suite.get("tests")) == len(cases) >= 10
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) >= 2
     code = out.split("the smallest random case that disagrees:\n\n")[1].rsplit("\n", 2)[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, text=True)
@@ -87,7 +87,7 @@ def test_nothing_to_ask_is_not_agreement(run, desk):
 
 
 def test_random_cases_are_repeatable_and_shrink_to_the_fault():
-    first, again = (list(random_cases(7, 30)) for _ in range(2))
+    first, again = (list(random_cases(7, 10)) for _ in range(2))
     assert [spec for spec, _ in first] == [spec for spec, _ in again]
     used = {name for spec, _ in random_cases(1, 150) for name in OFF if spec[name] != OFF[name]}
     assert used == set(OFF)
@@ -125,7 +125,7 @@ def test_no_right_kernel_is_refused_in_any_format():
 
     kernels = [(dtype, kernel(dtype, fused)) for dtype in ("float64", "float32", "bfloat16", "float16")
                for fused in (False, True) if not fused or dtype in ("bfloat16", "float16")]
-    for _, case in random_cases(11, 200):
+    for _, case in random_cases(11, 60):
         for dtype, one in kernels:
             verdict = judge(case, one, dtype=dtype)
             assert verdict, verdict

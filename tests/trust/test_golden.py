@@ -61,14 +61,20 @@ def test_every_array_has_its_place_and_its_source():
             assert list(case.outputs) == [name[1:] for name in case.cotangents]
 
 
+# nobody attends to anything, and only dlse would reach a sink
+SILENT = {("sinks-none-left", "dsinks"), ("sinks-no-keys", "dsinks"), ("lse-no-keys", "lse")}
+
+
 def test_no_reference_is_constant_or_negligible_but_for_conventions():
     for case in CASES.values():
         assert not any(np.isnan(x).any() for x in case.expected.values())
         for name, x in (case.outputs | case.gradients).items():
-            free = x[x != 0] if name in case.exact_zeros else x.ravel()
+            x = x[np.isfinite(x)]
+            free = x[x != 0] if name in case.exact_zeros or (case.name, name) in SILENT else x.ravel()
             if free.size:
                 assert np.linalg.norm(free) > 1e-5 * math.sqrt(free.size), (case.name, name)
-                assert free.size == 1 or np.ptp(free) > 1e-3 * np.abs(free).max(), (case.name, name)
+                assert free.size == 1 or name == "lse" or np.ptp(free) > 1e-3 * np.abs(free).max(), \
+                    (case.name, name)
 
 
 def test_the_format_is_read_without_numpy_as_its_page_says():

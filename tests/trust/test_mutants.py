@@ -2,8 +2,8 @@
 import re
 
 import pytest
-
 from helpers import ROOT
+
 from minitf.trust import mutants
 from minitf.trust.golden import golden_cases
 

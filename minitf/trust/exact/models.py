@@ -8,8 +8,8 @@ import numpy as np
 
 from minitf.model import ModelConfig
 from minitf.trust.exact import sets as exact_sets
-from minitf.trust.exact.ops import ACTIVATIONS, Twin, layer_norm, logistic, softmax, unit_ball
 from minitf.trust.exact.attention import OPS as ATTENTION
+from minitf.trust.exact.ops import ACTIVATIONS, Twin, layer_norm, logistic, softmax, unit_ball
 from minitf.trust.exact.ops import OPS as PRIMITIVES
 from minitf.trust.exact.tape import Var, join, lift, number, pull
 

@@ -123,7 +123,7 @@ OPS = {"add": one(lambda a, b: a + b), "linear": one(linear),
        "identity": one(lambda x: x * 1), "relu": one(relu), "gelu": one(gelu),
        "logistic": one(logistic, "loss"),
        "mean_bit": one(lambda A, X: mean_bit(A, X).swap(), "r"), "cls_head": cls_head,
-       
+
        "Ball": nearest_point(exact_sets.ball), "Simplex": nearest_point(exact_sets.simplex),
        "Intersection": nearest_point(exact_sets.intersection)}
 ACTIVATIONS = {"identity": lambda x: x, "relu": relu, "gelu": gelu}

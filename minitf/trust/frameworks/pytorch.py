@@ -7,7 +7,6 @@ import numpy as np
 
 from minitf.trust.frameworks.conventions import boolean, explicit, folded, folded_mask, padding
 
-
 GIVEN = "q_ids", "k_ids", "keep"
 
 
