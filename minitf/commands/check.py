@@ -107,13 +107,15 @@ def show_kernel(report):
     yield f"{report['kernel']}, {report['dtype']}"
     yield f"{'tag':20}  {'cases':>5}  {'agree':>5}  {'worst error / limit':>19}"
     for tag, (count, agree, ratio) in kernels.by_tag(rows).items():
-        yield f"{tag:20}  {count:5}  {agree:5}  {ratio:19.2g}{'' if agree == count else '  DISAGREES'}"
+        wrong = "" if agree == count else "  DISAGREES"
+        yield f"{tag:20}  {count:5}  {agree:5}  {ratio:19.2g}{wrong}"
     wrong = [row for row in rows if not row["agrees"]]
     yield from (f"{row['case']}: {row['why']}" for row in wrong[:SHOWN])
     if len(wrong) > SHOWN:
         yield f"and {len(wrong) - SHOWN} more; --json has them all"
     if report["not_asked"]:
-        yield f"not asked, for an option that the kernel does not take: {counted(report['not_asked'])}"
+        lacks = counted(report["not_asked"])
+        yield f"not asked, for an option that the kernel does not take: {lacks}"
     if report["script"]:
         yield f"the smallest random case that disagrees:\n\n{report['script']}"
     yield f"{agreeing(rows)} cases agree with their golden values"
@@ -143,8 +145,10 @@ Examples:
   minitf check torch --seed 1""")
 @click.argument("what", type=click.Choice([*KINDS, "kernel", "all"]))
 @click.argument("kernel", required=False, metavar="[MODULE:FUNCTION]")
-@click.option("--tags", callback=split, metavar="NAMES", help="kernel: only cases with all of these.")
-@click.option("--without", callback=split, metavar="NAMES", help="kernel: no case with one of these.")
+@click.option("--tags", callback=split, metavar="NAMES",
+              help="kernel: only cases with all of these.")
+@click.option("--without", callback=split, metavar="NAMES",
+              help="kernel: no case with one of these.")
 @click.option("--dtype", type=click.Choice(["float64", "float32", "bfloat16", "float16"]),
               default="float64", show_default=True, help="kernel: arguments are rounded to it.")
 @click.option("--layout", type=click.Choice(["bhtd", "bthd"]), default="bhtd", show_default=True,

@@ -17,13 +17,8 @@ import numpy as np
 
 from minitf.model import ModelConfig
 from minitf.trust.frameworks.adapters import PEERS
-from minitf.trust.frameworks.conventions import (
-    OPTIONS,
-    attention_values,
-    largest_score,
-    model_values,
-    zeros,
-)
+from minitf.trust.frameworks.conventions import attention_values, model_values
+from minitf.trust.frameworks.pairs import OPTIONS, largest_score, zeros
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import load_golden
@@ -34,8 +29,8 @@ HUGE = 1e200                    # a relative error that is none
 SHAPES = {"jax": 20}            # JAX compiles for every shape
 AGREES, DISAGREES, UNASKED = "agree", "DISAGREES", "not expressible"
 FAMILIES = ("golden vectors", "no mask", "causal", "boolean mask", "padding", "additive mask",
-            "large logits", "scale <= 0",
-            "NaN in masked v", "empty rows", "empty rows, additive mask", "random weights")
+            "large logits", "scale <= 0", "NaN in masked v", "empty rows",
+            "empty rows, additive mask", "random weights")
 
 
 class Question(NamedTuple):
@@ -189,7 +184,8 @@ def lower(expected, err, dtype):
     formula has these."""
     name = np.dtype(dtype).name
     return {key: allowed_error(x, err_plain=err[key], dtype=name)
-            / (float(np.linalg.norm(np.nan_to_num(x))) or 1.0) or 1.0 for key, x in expected.items()}
+            / (float(np.linalg.norm(np.nan_to_num(x))) or 1.0) or 1.0
+            for key, x in expected.items()}
 
 
 def compare(expected, found, allowed, zeros={}):
@@ -220,8 +216,7 @@ def table(found):
     ordered = sorted(groups, key=lambda key: (peers.index(key[0]), FAMILIES.index(key[1]),
                                               key[2] != "float64"))
     return [{"case": ", ".join(key), "peer": key[0], "family": key[1], "dtype": key[2],
-             "cases": len(groups[key]),
-             "worst": max(v.ratio for v in groups[key]),
+             "cases": len(groups[key]), "worst": max(v.ratio for v in groups[key]),
              "agrees": all(v.verdict != DISAGREES for v in groups[key]),
              "verdicts": tally(v.verdict for v in groups[key]),
              "disagree": [disagreement(v) for v in groups[key] if v.verdict == DISAGREES]}
@@ -244,15 +239,12 @@ def tally(names):
 def crosscheck(framework, seed=0, watch=iter):
     """Ask the peers of a framework everything: a dict with its version, how many random cases had
     which option, the rows of `table` as "cases", and for every peer how many cases it cannot
-    express. watch: shows who is asking how far.
-    """
+    express. watch: shows who is asking how far."""
     asked = list(questions(seed, shapes=SHAPES.get(framework)))
     random = [q for q in asked if q.kind == "attention" and q.family != "golden vectors"]
     found = list(verdicts(PEERS[framework], watch(asked)))
-    unasked = {peer.name: tally(v.why for v in found if v.verdict == UNASKED
-                                and v.dtype == "float64" and
-                                v.peer == peer.name) for peer in PEERS[framework]}
+    lacks = [v for v in found if v.verdict == UNASKED and v.dtype == "float64"]
     return {"framework": framework, "version": importlib.import_module(framework).__version__,
-            "random": len(random),
-            "options": tally(option for q in random for option in q.has), "cases": table(found),
-            "unasked": unasked}
+            "random": len(random), "options": tally(option for q in random for option in q.has),
+            "cases": table(found), "unasked": {peer.name: tally(
+                v.why for v in lacks if v.peer == peer.name) for peer in PEERS[framework]}}

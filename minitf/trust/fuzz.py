@@ -4,15 +4,15 @@
     small = shrink(spec, lambda case: not judge(case, kernel))
     print(script(build(small), "my_module:kernel"))     NumPy that shows the failure
 
-A case is a dict of sizes and options, its arguments drawn from its own seed: so a smaller one is the
-same dict with less in it. What is expected comes from minitf in float64; what lower precisions may
-err from the plain formula, at arguments rounded to them.
+A case is a dict of sizes and options, its arguments drawn from its own seed: so a smaller one is
+the same dict with less in it. What is expected comes from minitf in float64; what lower precisions
+may err from the plain formula, at arguments rounded to them.
 """
 import math
 
 import numpy as np
 
-from minitf.trust.frameworks.conventions import largest_score, zeros
+from minitf.trust.frameworks.pairs import largest_score, zeros
 from minitf.trust.frameworks.textbook import plain_attention
 from minitf.trust.golden import Golden
 from minitf.trust.verdict import DIGITS, rounded_to
@@ -36,7 +36,8 @@ def draw(rng, count=3):
                   "dv": int(rng.integers(1, 7))}
     on = {"mask": ["boolean", "additive", "padding"][rng.integers(3)], "empty": True,
           "causal": CORNERS[rng.integers(2)], "segments": True, "sinks": True, "keep": True,
-          "window": (*([None, 0, 1, 2][i] for i in rng.integers(0, 4, 2)), CORNERS[rng.integers(2)]),
+          "window": (*([None, 0, 1, 2][i] for i in rng.integers(0, 4, 2)),
+                     CORNERS[rng.integers(2)]),
           "bias": BIASES[rng.integers(5)], "lse": True, "large": True, "softcap": 2.0,
           "scale": float(rng.choice([1.0, 0.3, -0.7]))}
     chosen = [name for name in on if rng.random() < count / len(on)]
@@ -132,8 +133,8 @@ def plain_errors(case, expected, dtype):
 
 
 def telling(case):
-    """Whether errors show: no array is negligible, but for zeros by convention, and the plain formula
-    keeps half of the digits of float32 in each."""
+    """Whether errors show: no array is negligible, but for zeros by convention, and the plain
+    formula keeps half of the digits of float32 in each."""
     for name, error in case.err_plain["float32"].items():
         x = case.expected[name][np.isfinite(case.expected[name])]
         zero = not x.any() and name in case.exact_zeros

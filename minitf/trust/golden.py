@@ -137,8 +137,8 @@ def same_hash(path, content, published):
 
 
 def golden_cases(operator=None, *, tags=(), without=()):
-    """The golden cases of an operator (of all unless given) that have every one of some tags and none
-    of others.
+    """The golden cases of an operator (of all unless given) that have every one of some tags and
+    none of others.
 
     Tags: the operator and the family of a case; the names of its options, and of its arguments
     beyond those that every case of its operator has ("mask", "bias", ...); "top-left",

@@ -54,8 +54,8 @@ def verdict_on(kernel, case, dtype, layout="bhtd"):
 
 
 def selected(kernel, tags, without, random, seed):
-    """The golden cases that tags select, and random ones with the same that the kernel can be asked:
-    pairs (spec or None, case)."""
+    """The golden cases that tags select, and random ones with the same that the kernel can be
+    asked: pairs (spec or None, case)."""
     operators = {case.op for case in golden_cases()}
     operator = None if operators & set(tags) else "attention"
     golden = [(None, case) for case in golden_cases(operator, tags=tags, without=without)]

@@ -25,80 +25,21 @@ from minitf.ops import (
     logistic,
     relu,
     softmax,
-    sum_to,
     unit_ball,
 )
 from minitf.optim import gradient_step, project_params
 from minitf.projections import Ball, Intersection, Simplex
+from minitf.trust.composites import (
+    attend,
+    attention_qk_norm,
+    attention_rope,
+    rms_norm,
+    rope,
+    segmented,
+)
 from minitf.trust.golden import load_golden
 from minitf.trust.verdict import MISSING, judge
 from minitf.trust.verify import check_pullback, saved
-
-
-def attend(q_ids=None, k_ids=None, **given):
-    """attention, its segments as two arguments."""
-    segments = {} if q_ids is None else {"segments": (q_ids, k_ids)}
-    return attention(**given, **segments)
-
-
-def rope(x, pairing, base=10000.0):
-    """Rows turned by their index, as an op; the pullback turns back."""
-    T, d = x.shape[-2:]
-    j = np.arange(d // 2)
-    one, two = (2 * j, 2 * j + 1) if pairing == "interleaved" else (j, j + d // 2)
-    angle = np.arange(T)[:, None] / base ** (2 * j / d)
-    c, s = np.cos(angle), np.sin(angle)
-
-    def turn(x, s):
-        y = np.empty(x.shape, np.result_type(x, c))
-        y[..., one], y[..., two] = x[..., one] * c - x[..., two] * s, x[..., one] * s + x[..., two] * c
-        return y
-
-    return turn(x, s), lambda dy: turn(dy, -s)
-
-
-def attention_rope(q, k, v, *, pairing, base=10000.0, **options):
-    """attention of q and k turned by their positions."""
-    (q, back_q), (k, back_k) = (rope(x, pairing, base) for x in (q, k))
-    out, pullback = attend(q=q, k=k, v=v, **options)
-
-    def back(dout):
-        dq, dk, dv = pullback(dout)
-        return back_q(dq), back_k(dk), dv
-
-    return out, back
-
-
-def rms_norm(x, gain, eps):
-    """Rows divided by their root mean square, times a gain."""
-    s = np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
-    n = x / s
-
-    def pullback(dy):
-        dn = dy * gain
-        return (dn - n * (dn * n).mean(axis=-1, keepdims=True)) / s, sum_to(dy * n, gain.shape)
-
-    return n * gain, pullback
-
-
-def attention_qk_norm(q, k, v, gain_q, gain_k, *, eps=1e-6, **options):
-    """attention of q and k divided by the root mean square of their rows."""
-    (q, back_q), (k, back_k) = rms_norm(q, gain_q, eps), rms_norm(k, gain_k, eps)
-    out, pullback = attend(q=q, k=k, v=v, **options)
-
-    def back(dout):
-        dq, dk, dv = pullback(dout)
-        (dq, dgain_q), (dk, dgain_k) = back_q(dq), back_k(dk)
-        return dq, dk, dv, dgain_q, dgain_k
-
-    return out, back
-
-
-def segmented(a):
-    """Arguments whose segments are the pair that attention takes."""
-    ids = tuple(a[name] for name in ("q_ids", "k_ids") if name in a)
-    rest = {name: x for name, x in a.items() if name not in ("q_ids", "k_ids")}
-    return rest | ({"segments": ids} if ids else {})
 
 
 def tangent(case):
@@ -120,7 +61,8 @@ def second(case):
 
 OPERATORS = {"attention": attend, "attention_rope": attention_rope,
              "attention_qk_norm": attention_qk_norm} | {op.__name__: op for op in (
-    add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu, softmax,
+    add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu,
+    softmax,
     unit_ball)}
 SETS = {"Ball": Ball, "Simplex": Simplex,
         "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
@@ -240,8 +182,8 @@ WHOLE = {"attention_tangent": tangent, "attention_hvp": second,
 
 
 def check_golden(folder=None):
-    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an error
-    before any."""
+    """Hold minitf against the golden values: yield a dict for every case; a damaged file is an
+    error before any."""
     for case in load_golden(folder):
         rows = [row if row.why != MISSING else row._replace(agrees=False, error=math.inf)
                 for row in judge(case, found=computed(case)).rows]

@@ -3,8 +3,8 @@
     verdict = judge(case, my_kernel, dtype="bfloat16")
     assert verdict, verdict                             # a table: output, error, limit, why
 
-A kernel is any function kernel(**arguments, **cotangents, **options) that returns a dict by name, or
-a tuple in the order of the case: outputs, then gradients. What it does not return is not judged.
+A kernel is any function kernel(**arguments, **cotangents, **options) that returns a dict by name,
+or a tuple in the order of the case: outputs, then gradients. What it does not return is not judged.
 """
 import math
 from typing import NamedTuple
@@ -48,8 +48,8 @@ def agreement(reference, found, *, tol, err_plain=None, exact_zeros=False, dtype
     """Judge an array by the published rule; return its relative error ||found - reference|| over
     ||reference||, and whether it agrees.
 
-    Norms are l2 over all entries. An infinite entry of the reference must be met exactly and is left
-    out of the norms. With exact_zeros every zero of the reference must be met exactly, in any
+    Norms are l2 over all entries. An infinite entry of the reference must be met exactly and is
+    left out of the norms. With exact_zeros every zero of the reference must be met exactly, in any
     precision. A NaN or another shape never agrees: error inf.
     """
     dtype = dtype if dtype in DIGITS else np.dtype(dtype).name
@@ -69,7 +69,8 @@ def agreement(reference, found, *, tol, err_plain=None, exact_zeros=False, dtype
 
 
 class Row(NamedTuple):
-    """One array of a verdict: relative l2 error and limit; why it disagrees, or what was not done."""
+    """One array of a verdict: relative l2 error and limit; why it disagrees, or what was not
+    done."""
     name: str
     error: float
     limit: float
@@ -117,7 +118,8 @@ class Verdict(NamedTuple):
 
 
 def judge(case, kernel=None, *, found=None, dtype="float64", layout="bhtd", array=None):
-    """Hold a kernel, or what it found, against a golden case; return a Verdict, true where it agrees.
+    """Hold a kernel, or what it found, against a golden case; return a Verdict, true where it
+    agrees.
 
     kernel    called as kernel(**arguments, **cotangents, **options); returns a dict by name, or a
               tuple in the order outputs, gradients, which may end early. Not given: not wrong.
@@ -194,7 +196,8 @@ def reason(reference, x, error, limit):
         return f"{np.isnan(x).sum()} of {x.size} entries are NaN"
     if error <= limit:
         return "not exactly zero where it must be"
-    return f"off by {error:.2g}" if math.isfinite(error) else "infinite, or not zero, where it may not"
+    far = math.isfinite(error)
+    return f"off by {error:.2g}" if far else "infinite, or not zero, where it may not"
 
 
 def as_numbers(x):

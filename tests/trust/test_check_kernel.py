@@ -111,9 +111,9 @@ def test_no_right_kernel_is_refused_in_any_format():
         names = vars(textbook) | {"low": low}
         source = (ROOT / "minitf" / "trust" / "frameworks" / "textbook.py").read_text(encoding="utf-8")
         source = source[source.index("def plain_attention"):source.index("def plain_scores")]
-        assert "out = dropped(A) @ V" in source and "    dsinks =" in source
-        exec(source.replace("out = dropped(A) @ V", "A = low(A); out = dropped(A) @ V").replace(
-            "    dsinks =", "    dS = low(dS)\n    dsinks =") if fused else source, names)
+        assert "out = (A * keep) @ V" in source and "    grads = {\"dq\"" in source
+        exec(source.replace("out = (A * keep) @ V", "A = low(A); out = (A * keep) @ V").replace(
+            "    grads = {\"dq\"", "    dS = low(dS)\n    grads = {\"dq\"") if fused else source, names)
 
         def kernel(**given):
             given = {name: x.astype(np.float32) if getattr(x, "dtype", None) == np.float16 else x

@@ -32,16 +32,14 @@ from minitf.trust.frameworks.conventions import (
     LEAK,
     MEAN,
     MEANING,
-    OPTIONS,
     SINGLE,
-    allowed_pairs,
     attention_values,
     averaging,
-    largest_score,
     leaking,
     model_values,
     nothing_left,
 )
+from minitf.trust.frameworks.pairs import OPTIONS, allowed_pairs, largest_score
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import load_golden

@@ -1,10 +1,10 @@
 """Every wrong kernel on the list is caught, the right one is not, and the published table is the command's."""
 import re
 
+import mutants
 import pytest
 from helpers import ROOT
 
-from minitf.trust import mutants
 from minitf.trust.golden import golden_cases
 
 README = (ROOT / "minitf" / "trust" / "README.md").read_text(encoding="utf-8")

@@ -37,7 +37,8 @@ def scale_of(a, scale):
 
 
 def allowed_pairs(a, shape, causal, window):
-    """The pairs (..., Tq, Tk) that mask, causal order, window and segments allow, by their words."""
+    """The pairs (..., Tq, Tk) that mask, causal order, window and segments allow, by their
+    words."""
     (Tq, Tk), allowed = shape[-2:], np.ones(shape, bool)
     left, right, corner = (*(window or (None, None)), None)[:3]
     at = Tk - Tq if "bottom-right" in (causal, corner) else 0
@@ -125,7 +126,8 @@ def along(a, causal, window, scale, softcap):
 
 
 def attention_tangent(a, causal=False, window=None, scale=None, softcap=None, lse=False):
-    """Twin of attention_tangent: how the output moves as the arguments move along their tangents."""
+    """Twin of attention_tangent: how the output moves as the arguments move along their
+    tangents."""
     h, out_dot, lse_dot = along(a, causal, window, scale, softcap)
     outputs = {"out": h.out, "out_dot": out_dot}
     outputs |= {"lse": h.lse, "lse_dot": lse_dot} if lse else {}
@@ -133,8 +135,8 @@ def attention_tangent(a, causal=False, window=None, scale=None, softcap=None, ls
 
 
 def attention_hvp(a, causal=False, window=None, scale=None, softcap=None):
-    """How dq, dk, dv (dbias, dsinks) move as the arguments move along their tangents, dout held: the
-    gradient of <dout, out_dot>, as second derivatives commute."""
+    """How dq, dk, dv (dbias, dsinks) move as the arguments move along their tangents, dout held:
+    the gradient of <dout, out_dot>, as second derivatives commute."""
     h, out_dot, _ = along(a, causal, window, scale, softcap)
     names = [name for name in ("q", "k", "v", "bias", "sinks") if name in a]
     moved = pull(out_dot, a["dout"].value, [a[name] for name in names])

@@ -6,7 +6,8 @@ from minitf.trust.exact.cases import Case, normal
 CASES = []
 
 
-def heads(name, family="attention", *, op="attention", Tq=5, Tk=7, H=2, G=None, d=4, dv=4, lead=(2,),
+def heads(name, family="attention", *, op="attention", Tq=5, Tk=7, H=2, G=None, d=4, dv=4,
+          lead=(2,),
           mask=None, scores=None, more=None, **options):
     """A case of attention: lead examples, H query and G key heads; H = 0 for no head axis.
 

@@ -72,8 +72,8 @@ def logistic(logits, y):
 
 
 def softmax(S, allowed=True, sink=None):
-    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none) as Vars, and
-    the largest |score|. sink: one more score, (..., 1), that takes weight."""
+    """Weights of the rows of S over the pairs allowed, their log-sum-exp (-inf for none) as Vars,
+    and the largest |score|. sink: one more score, (..., 1), that takes weight."""
     allowed, least = np.broadcast_to(allowed, S.shape), number(-np.inf)
     top = np.where(allowed, S.value, least).max(axis=-1, keepdims=True, initial=least)
     empty = np.equal(top, least)

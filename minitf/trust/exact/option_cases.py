@@ -1,5 +1,5 @@
-"""The golden cases of attention's options: sinks, bias, lse, windows, segments, keep; its derivatives
-along tangents, twice; RoPE and QK-norm."""
+"""The golden cases of attention's options: sinks, bias, lse, windows, segments, keep; its
+derivatives along tangents, twice; RoPE and QK-norm."""
 import numpy as np
 
 from minitf.trust.exact.attention_cases import EMPTY, PER_HEAD, SLOPES, SOME, added, heads, race
@@ -90,13 +90,16 @@ heads("window-lse", "windows", Tq=9, Tk=4, window=[1, 0, "top-left"], lse=True)
 
 PACKED = {"q_ids": np.array([[0, 0, 1, 1, 2], [0, 1, 1, 1, 1]]),
           "k_ids": np.array([[0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 1, 1, 1]])}
-ABSENT = {"q_ids": np.array([[0, 0, 1, 1, 3], [0, 1, 2, 2, 2]]),            # 3 has no key, and 2 has
+# 3 has no key, and 2 has
+ABSENT = {"q_ids": np.array([[0, 0, 1, 1, 3], [0, 1, 2, 2, 2]]),
           "k_ids": np.array([[0, 0, 0, 1, 1, 2, 2], [0, 0, 2, 2, 4, 4, 4]])}         # no query
 SAME = np.array([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, 2]])
 heads("segments", "segments", more=PACKED)
 heads("segments-absent", "segments", more=ABSENT)
-heads("segments-shared", "segments", more={"q_ids": PACKED["q_ids"][:1], "k_ids": PACKED["k_ids"][:1]})
-heads("segments-no-heads", "segments", H=0, lead=(), more={name: x[0] for name, x in ABSENT.items()})
+heads("segments-shared", "segments",
+      more={"q_ids": PACKED["q_ids"][:1], "k_ids": PACKED["k_ids"][:1]})
+heads("segments-no-heads", "segments", H=0, lead=(),
+      more={name: x[0] for name, x in ABSENT.items()})
 heads("segments-grouped", "segments", H=4, G=2, more=PACKED)
 heads("segments-causal", "segments", Tq=6, Tk=6, causal=True, more={"q_ids": SAME, "k_ids": SAME})
 heads("segments-window", "segments", Tq=6, Tk=6, window=[1, 1], more={"q_ids": SAME, "k_ids": SAME})
@@ -121,7 +124,8 @@ heads("keep-bias", "keep", more={"bias": normal(1, 2, 5, 7), "keep": dropped(2, 
 
 heads("options-some", "options", H=4, G=2, window=[3, 2, "bottom-right"], softcap=2.0, scale=-1.5,
       lse=True, mask=added(PER_HEAD), more={"bias": normal(1, 4, 5, 7), "sinks": sinks(H=4)})
-heads("options-all", "options", H=4, G=2, dv=3, causal="bottom-right", window=[4, None], softcap=2.0,
+heads("options-all", "options", H=4, G=2, dv=3, causal="bottom-right", window=[4, None],
+      softcap=2.0,
       lse=True, mask=SOME, more={"bias": normal(2, 1, 5, 7), "sinks": sinks(H=4), **ABSENT,
                                  "keep": dropped(2, 4, 5, 7)})
 

@@ -25,16 +25,12 @@ from minitf.trust.frameworks.conventions import (
     SINGLE,
     attention_values,
     averaging,
-    boolean,
-    explicit,
-    folded,
-    folded_mask,
     hidden_before_scale,
     leaking,
     model_values,
     nothing_left,
-    scores_shape,
 )
+from minitf.trust.frameworks.pairs import boolean, explicit, folded, folded_mask, scores_shape
 from minitf.trust.frameworks.pytorch import (
     encoder,
     formula,

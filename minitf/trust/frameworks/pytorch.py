@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from minitf.trust.frameworks.conventions import boolean, explicit, folded, folded_mask, padding
+from minitf.trust.frameworks.pairs import boolean, explicit, folded, folded_mask, padding
 
 GIVEN = "q_ids", "k_ids", "keep"
 

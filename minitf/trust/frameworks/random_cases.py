@@ -10,7 +10,8 @@ counts them.
 import numpy as np
 
 from minitf.model import ModelConfig, init_params
-from minitf.trust.frameworks.conventions import allowed_pairs, attention_values, boolean
+from minitf.trust.frameworks.conventions import attention_values
+from minitf.trust.frameworks.pairs import allowed_pairs, boolean
 
 LONG = 520, 640         # keys; a kernel that goes through blocks of 512 begins a second one
 

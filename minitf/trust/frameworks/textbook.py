@@ -14,7 +14,7 @@ import numpy as np
 
 from minitf.model import layer_of, mlp_block, named, normed
 from minitf.ops import embed, linear, sum_to
-from minitf.trust.frameworks.conventions import boolean, explicit
+from minitf.trust.frameworks.pairs import boolean, explicit
 
 NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
 
@@ -40,25 +40,21 @@ def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=Non
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     mask = explicit({"q": q, "k": k, "q_ids": q_ids, "k_ids": k_ids},
                     {"mask": mask, "causal": causal, "window": window})
-
-    def dropped(x):
-        return x if keep is None else x * keep
-
+    keep = 1 if keep is None else keep
     S, slope = plain_scores(scale * (q @ K.swapaxes(-1, -2)), softcap, bias, mask)
     A, A_sink, log_sum = plain_weights(S, sinks)
-    out = dropped(A) @ V
+    out = (A * keep) @ V
 
-    dA = dout @ V.swapaxes(-1, -2)
-    dA = dropped(dA)
+    dA = dout @ V.swapaxes(-1, -2) * keep
     mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
     if fused:
         S, slope = plain_scores((scale * q) @ K.swapaxes(-1, -2), softcap, bias, mask)
         A = np.exp(S - np.where(np.isinf(log_sum), 0, log_sum))
     dlse = 0 if dlse is None else dlse[..., None]
-    dS = A * (dA - mean + dlse)
-    dsinks = A_sink * (dlse - mean)
+    dS, dsinks = A * (dA - mean + dlse), A_sink * (dlse - mean)
     grads = {"dq": scale * ((dS * slope) @ K), "dk": scale * ((dS * slope).swapaxes(-1, -2) @ q),
-             "dv": dropped(A).swapaxes(-1, -2) @ dout, "dbias": dS, "dsinks": dsinks[..., 0].sum(axis=-1)}
+             "dv": (A * keep).swapaxes(-1, -2) @ dout, "dbias": dS,
+             "dsinks": dsinks[..., 0].sum(axis=-1)}
     for name in ("dk", "dv") if shared > 1 else ():
         x = grads[name]
         grads[name] = x.reshape(*x.shape[:-3], -1, shared, *x.shape[-2:]).sum(axis=-3)

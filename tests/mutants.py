@@ -1,6 +1,6 @@
 """Wrong kernels, each one edit away from the plain formula, and the golden cases that catch them.
 
-    python -m minitf.trust.mutants              the table, as in the README of this room
+    python tests/mutants.py                     the table, as in minitf/trust/README.md
     kernel = mutant("sink forgotten")           a kernel for judge
 
 A mutant is the source of `plain_attention` with a piece of its text replaced: what is wrong can be
@@ -10,18 +10,18 @@ import inspect
 
 import numpy as np
 
-from minitf.trust.frameworks import conventions, textbook
+from minitf.trust.frameworks import pairs, textbook
 from minitf.trust.golden import golden_cases
 from minitf.trust.verdict import judge, rounded_to
 
 PARTS = (textbook.plain_attention, textbook.plain_scores, textbook.plain_weights,
-         conventions.explicit, conventions.past, conventions.reach)
+         pairs.explicit, pairs.past, pairs.reach)
 CAPPED = "S = S if softcap is None else softcap * np.tanh(S / softcap)\n"
 SLOPE = "slope = 1 if softcap is None else 1 - (S / softcap) ** 2\n"
 BIASED = "    S = S if bias is None else S + bias\n"
-BACKWARD = "    dA = dout @ V.swapaxes(-1, -2)\n"
-ANEW = "    A = plain_weights(plain_scores(scale * (q @ K.swapaxes(-1, -2)), softcap, bias, {})[0], " \
-    "sinks)[0]\n" + BACKWARD
+BACKWARD = "    dA = dout @ V.swapaxes(-1, -2) * keep\n"
+ANEW = "    S = plain_scores(scale * (q @ K.swapaxes(-1, -2)), softcap, bias, {})[0]\n" \
+    "    A = plain_weights(S, sinks)[0]\n" + BACKWARD
 NO_IDS = 'explicit({"q": q, "k": k}, {"mask": given, "causal": causal, "window": window})'
 MUTANTS = {             # name: pieces of text and what stands in their place
     "tile for repeat": [("np.repeat(x, shared, axis=-3)", "np.concatenate([x] * shared, axis=-3)")],
@@ -49,8 +49,8 @@ MUTANTS = {             # name: pieces of text and what stands in their place
     "sink forgotten": [("= plain_weights(S, sinks)", "= plain_weights(S, None)")],
     "sink scaled": [("= plain_weights(S, sinks)",
                      "= plain_weights(S, None if sinks is None else scale * sinks)")],
-    "sink dropped in the backward": [("dsinks = A_sink * (", "dsinks = 0 * (")],
-    "dsinks of the wrong sign": [("dsinks = A_sink * (", "dsinks = -A_sink * (")],
+    "sink dropped in the backward": [(", A_sink * (dlse", ", 0 * (dlse")],
+    "dsinks of the wrong sign": [(", A_sink * (dlse", ", -A_sink * (dlse")],
     "dlse ignored": [("(dA - mean + dlse)", "(dA - mean)")],
     "dlse ignored in dsinks": [("(dlse - mean)", "(0 - mean)")],
     "lse in base 2": [('{"lse": log_sum[..., 0]}', '{"lse": log_sum[..., 0] / math.log(2)}')],
@@ -59,11 +59,11 @@ MUTANTS = {             # name: pieces of text and what stands in their place
     "mean of dA forgotten": [("(dA - mean + dlse)", "(dA + dlse)")],
     "mean of dA from the wrong row": [("(dA - mean + dlse)",
                                        "(dA - np.roll(mean, 1, axis=-2) + dlse)")],
-    "dropout unscaled": [("x * keep", "x * (keep > 0)")],
-    "dropout renormalised": [("out = dropped(A) @ V", "P = dropped(A)\n    out = P @ V if keep is "
-                              "None else P / P.sum(-1)[..., None] @ V")],
-    "dropout forgotten in dA": [("dA = dropped(dA)", "dA = dA")],
-    "dropout forgotten in dv": [('"dv": dropped(A)', '"dv": A')],
+    "dropout unscaled": [("else keep\n", "else keep > 0\n")],
+    "dropout renormalised": [("out = (A * keep) @ V", "P = A * keep\n    out = P @ V if np.ndim(keep) == 0 "
+                              "else P / P.sum(-1)[..., None] @ V")],
+    "dropout forgotten in dA": [(BACKWARD, BACKWARD.replace(" * keep", ""))],
+    "dropout forgotten in dv": [('"dv": (A * keep)', '"dv": A')],
     "causal one ahead": [("distance <= 0", "distance <= 1")],
     "causal without the diagonal": [("distance <= 0", "distance < 0")],
     "causal in the other corner": [('"bottom-right" in (', '"bottom-right" not in (')],
@@ -71,9 +71,11 @@ MUTANTS = {             # name: pieces of text and what stands in their place
     "window without its left end": [("distance >= -left", "distance > -left")],
     "window one more to the right": [("distance <= right", "distance <= right + 1")],
     "window without its right end": [("distance <= right", "distance < right")],
-    "segments ignored": [("return allowed\n", "return reach(options['causal'], options.get('window'), "
+    "segments ignored": [("return allowed\n",
+                          "return reach(options['causal'], options.get('window'), "
                           "q.shape[-2], k.shape[-2])\n", "def past")],
-    "segments ignored in the backward": [("    mask = explicit(", "    given = mask\n    mask = explicit("),
+    "segments ignored in the backward": [("    mask = explicit(",
+                                          "    given = mask\n    mask = explicit("),
                                          (BACKWARD, ANEW.format(NO_IDS))],
     "mask forgotten in the backward": [(BACKWARD, ANEW.format("None"))],
     "mask inverted": [("np.where(mask, S, -np.inf)", "np.where(mask, -np.inf, S)")],
@@ -92,7 +94,7 @@ MUTANTS = {             # name: pieces of text and what stands in their place
 def mutant(name, dtype="float64"):
     """A wrong kernel by its name; name None: the formula as it is. Below float64 it computes in
     float32 and rounds what it returns."""
-    names = vars(conventions) | vars(textbook)
+    names = vars(pairs) | vars(textbook)
     text = "".join(inspect.getsource(part) for part in PARTS)
     for old, new, *after in MUTANTS[name] if name else ():
         start = text.index(after[0]) if after else 0
@@ -116,7 +118,8 @@ def mutant(name, dtype="float64"):
 def killers(name, dtype="float64", cases=None):
     """The names of the golden cases that catch a mutant."""
     kernel = mutant(name, dtype)
-    return [case.name for case in cases or golden_cases("attention") if not passes(case, kernel, dtype)]
+    return [case.name for case in cases or golden_cases("attention")
+            if not passes(case, kernel, dtype)]
 
 
 def passes(case, kernel, dtype):
@@ -128,7 +131,8 @@ def passes(case, kernel, dtype):
 
 
 def table():
-    """The lines of the table: mutant, how many cases catch it in float64 and bfloat16, the first."""
+    """The lines of the table: mutant, how many cases catch it in float64 and bfloat16, the
+    first."""
     cases = golden_cases("attention")
     yield f"| wrong kernel | caught by, of {len(cases)} | in bfloat16 | first |"
     yield "|---|---|---|---|"
