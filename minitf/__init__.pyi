@@ -316,7 +316,9 @@ def construct(
     position_seed: int = 0,
 ) -> tuple[_Params, ModelConfig, Any]: ...
 def certify(
-    model: Any, X: ArrayLike, y: ArrayLike, delta: float = 0.05, *, k: int | None = None, logits: ArrayLike | None = None,
+    result: Result, X: ArrayLike, y: ArrayLike, delta: float = 0.05, *, k: int | None = None,
+    train_again: Callable[[_Array, _Array], Result] | None = None, prefix: bool = True, rows: ArrayLike | None = None,
+    logits: ArrayLike | None = None, independent: bool = False,
 ) -> Any: ...
 def rademacher_lower(
     X: ArrayLike, c: Any, rng: Generator, *, signs: int = 60, steps: int = 50, starts: int = 4, delta: float = 0.05,
