@@ -42,7 +42,7 @@ def numbers(name, value, expected, where):
 
 def spread(name, value, shape):
     """A number as it is, an array at the shape it is wanted in."""
-    if np.ndim(value) == 0:
+    if isinstance(value, float):
         return value
     fits = np.ndim(value) <= len(shape) and all(
         n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1]))

@@ -146,7 +146,8 @@ class _Common:
             gap = _certificate(x, points[own], self.active, normals)
             return abs(gap) <= 1e-12 * scale and self.contain(points[own])
 
-        points, normals, apart, sweeps = nearest_common(x, self.active, corners[-1], size, certified)
+        start = corners[-1]
+        points, normals, apart, sweeps = nearest_common(x, self.active, start, size, certified)
         p = points[own]
         met = centre is not None or apart <= 1e-6 * size
         require(met, "sets", "sets with a common point", self.sets)
