@@ -15,9 +15,11 @@ from minitf.theory.error import (
     rad_chain,
     rad_dudley_closed,
     sample_complexity,
+    uniform_margin_bound,
 )
 from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
 from minitf.theory.leak import beta_for_leak
+from minitf.theory.linear import log_binomial
 from minitf.theory.networks import scalar_C2, scalar_logcov, scalar_parts
 from minitf.theory.rademacher import rademacher_lower
 from minitf.theory.readout import ramps
@@ -109,20 +111,40 @@ def routes(c, k):
                     "count_narrow": partial(count_parameters, c=wide)}
 
 
-def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None):
+def averages(k, T, lam, delta):
+    """The bound, a function of m, of the class that the bounded head is trained in: averages of
+    the bits, whose attention does not see them.
+
+    f = 1/2 + <v, b - 1/2> + c with ||v||_1 <= W, W the slope that takes f from 0 to 1 between two
+    counts of ones at leak lam; v singles out k of T positions, which are named (`averages_family`).
+    """
+    W = 1 / ((1 - lam) / k - lam)
+
+    def logcov(eps):
+        N, pieces = math.ceil(W * (k + 2) / (4 * 0.95 * eps)), math.ceil(W / 2 / (0.05 * eps))
+        naming = math.log(7.5 * (k + 1) ** 2) + log_supports(T, k)
+        return naming + log_binomial(N + k + 1, k + 1) + math.log(pieces)
+
+    return lambda m: uniform_margin_bound(logcov, m, delta)
+
+
+def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=None):
     """Return for each T a dict: norms of `task_class`, and how many examples each bound and each
     yardstick asks for.
 
     norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
-    margin_ROUTE: m at which the bound on the error of a head that fits its sample falls to eps with
+    margin_ROUTE, averages (None for parity, which no average holds): m at which the bound on the error of a head that fits its sample falls to eps with
     probability 1 - delta (`gap_bound` with `rad_dudley_closed` or `rad_chain`; `margin_bound`), to
     0.5 %. C2 and scaling at m = 10^6. fano, m_star, occam: lower bound, exact identification,
-    finite class, for the rule with labels as balanced as can be.
+    finite class, for the rule with labels as balanced as can be. m: then at_m has the error that
+    each of these bounds certifies at that many examples, at most 1.
     """
+    m = None if m is None else integer("m", m, 1)
     real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)
     table = truth_table(choice("task", task, TASKS), k)
     rho = rho_overlap(labels_by_count(table), balanced_p(table))
-    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms), rho) for T in T_list]
+    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms), rho, task, m)
+            for T in T_list]
 
 
 def budgets_of(task, T, k, norms, **more):
@@ -134,20 +156,28 @@ def budgets_of(task, T, k, norms, **more):
     return replace(c, **(norms or {}), **more), beta
 
 
-def bound_row(k, T, eps, delta, c, beta, rho):
-    """One row of `bound_table`."""
-    def solve(bound):
-        return sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
-
+def bounds_of_class(k, T, delta, c, task):
+    """{name: bound on the error, a function of m} of the columns of `bound_table`."""
     def gap(rad):
-        return solve(lambda m: gap_bound(rad(m), m, delta))
+        return lambda m: gap_bound(rad(m), m, delta)
 
+    found = {"dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
+    for name, logcov in routes(c, k).items():
+        found[f"chain_{name}"] = gap(partial(rad_chain, logcov, D=0.5))
+        found[f"margin_{name}"] = partial(margin_bound, logcov, delta=delta)
+    return found | ({} if task == "parity" else {"averages": averages(k, T, 1 / (4 * (k + 1)), delta)})
+
+
+def bound_row(k, T, eps, delta, c, beta, rho, task, m):
+    """One row of `bound_table`."""
     row = {"T": T, "beta": beta, "norms": {name: getattr(c, name) for name in NORMS},
            "C2": scalar_C2(10 ** 6, c).C2, "scaling": scalar_scaling(1.0, 10 ** 6, c),
-           "dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
-    for name, logcov in routes(c, k).items():
-        row[f"chain_{name}"] = gap(lambda m: rad_chain(logcov, m, 0.5))
-        row[f"margin_{name}"] = solve(lambda m: margin_bound(logcov, m, delta))
+           "averages": None}
+    bounds = bounds_of_class(k, T, delta, c, task)
+    row |= {name: sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
+            for name, bound in bounds.items()}
+    if m is not None:
+        row["at_m"] = {"m": m} | {name: min(1.0, bound(m)) for name, bound in bounds.items()}
     supports = log_supports(T, k)
     return row | {"fano": fano_m(supports, delta), "m_star": m_star(T, rho, delta),
                   "occam": occam_m(supports, eps, delta)}
