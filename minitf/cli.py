@@ -29,6 +29,7 @@ commands.summaries = {
     "learn": "Learn a sparse Boolean function from examples.",
     "plot": "Draw the runs of sweeps, and say how many samples they needed.",
     "predict": "Apply a saved MODEL to new rows.",
+    "reproduce": "Rerun results of the literature, the published number beside ours.",
     "sweep": "Find how many examples learning takes at each context length.",
 }
 

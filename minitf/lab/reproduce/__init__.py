@@ -4,15 +4,11 @@ import importlib
 from minitf.lab.reproduce.page import rerun
 
 NAMES = (
-    "and-grid",
     "max-margin",
     "cot-parity",
     "single-location",
-    "hidden-progress",
-    "simplicity",
     "sparse-averaging",
     "flip-flop",
-    "length-free",
 )
 
 

@@ -42,7 +42,7 @@ def follows(T, scale):
 
 def read_last(told, bits, scales):
     """What the two layers answer at every read, (reads,), and the bits that are right."""
-    (m, pairs), T = told.shape, 2 * told.shape[1]
+    m, T = len(told), 2 * told.shape[1]
     is_write = np.zeros((m, T))
     is_write[:, ::2] = told == WRITE
     holds = is_write @ follows(T, scales[0]).T                      # 1. the one before says write

@@ -38,8 +38,8 @@ def share(figure, right, n, note=None):
     p, z = right / n, 1.959963984540054
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = ((centre + s * half) / (1 + z * z / n) for s in (-1, 1))
-    return {"figure": figure, "ours": p, "low": max(low, 0.0), "high": min(high, 1.0), "n": n,
-            "note": note}
+    low, high = min(max(low, 0.0), p), max(min(high, 1.0), p)           # rounding left them
+    return {"figure": figure, "ours": p, "low": low, "high": high, "n": n, "note": note}
 
 
 def rerun(page, **sizes):

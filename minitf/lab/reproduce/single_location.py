@@ -1,14 +1,11 @@
 """Single-location regression: an attention-like head finds the one token that holds the answer.
 
     X_1 = s k* + gamma n,  X_2 .. X_L = n_l,  y = v* . X_1      n, n_l normal, s = sqrt(d/2)
-    head    T(X) = sum_l erf(lambda k . X_l) v . X_l            ||k|| = ||v|| = 1, k* at right
-                                                                angles to v*
-The risk E (y - T(X))^2 depends on five overlaps,
+    head    T(X) = sum_l erf(lambda k . X_l) v . X_l            ||k|| = ||v|| = 1, k* . v* = 0
 
-    theta = v . k*,  kappa = k . k*,  eta = k . v*,  nu = v . v*,  rho = k . v
-
-With t = lambda s kappa, g = lambda gamma, F = E erf(t + g n) and Z = E erf(t + g n)^2, dashes for
-derivatives in t, Stein's lemma gives
+The risk E (y - T(X))^2 depends on the overlaps theta = v . k*, kappa = k . k*, eta = k . v*,
+nu = v . v*, rho = k . v. With t = lambda s kappa, g = lambda gamma, F = E erf(t + g n) and
+Z = E erf(t + g n)^2, dashes for derivatives in t, Stein's lemma gives
 
     R = gamma^2 - 2 (gamma^2 nu F + g gamma s theta eta F' + g^2 gamma^2 eta rho F'')
         + (s^2 theta^2 + gamma^2) Z + 2 g gamma s theta rho Z' + g^2 gamma^2 rho^2 Z''
@@ -16,7 +13,7 @@ derivatives in t, Stein's lemma gives
 
 F = erf(t/sqrt(b)), Z' = 2/sqrt(b) erf(t/sqrt((1 + 4 g^2) b)) erf'(t/sqrt(b)), b = 1 + 2 g^2; C, Z_0
 and Z_2 are lambda F', Z and lambda^2 Z'' at t = 0 where g = lambda: those of the other tokens.
-Projected gradient descent on the two spheres recovers where (kappa, nu) reaches +-(1, 1).
+Projected gradient descent on two spheres recovers where (kappa, nu) reaches +-(1, 1).
 """
 import math
 
@@ -41,8 +38,7 @@ def means(t, g):
     a0, a1, a2, a3 = erf_derivatives(t / root)
     w0, w1, w2, _ = erf_derivatives(t / wide)
     Z = erf(t[:, None] + g * NODES) ** 2 @ WEIGHTS / math.sqrt(2 * math.pi)
-    slopes = [w0 * a1,
-              w1 * a1 / wide + w0 * a2 / root,
+    slopes = [w0 * a1, w1 * a1 / wide + w0 * a2 / root,
               w2 * a1 / wide ** 2 + 2 * w1 * a2 / (wide * root) + w0 * a3 / b]
     return (a0, a1 / root, a2 / b, a3 / (b * root)), (Z, *(2 / root * x for x in slopes))
 
@@ -64,7 +60,7 @@ def risk(overlaps, d, L, gamma, lam):
         dt = (square * Z1 + 2 * h * st * rho * Z2 + G2 * rho ** 2 * Z3
               - 2 * (gamma ** 2 * nu * F1 + h * st * eta * F2 + G2 * eta * rho * F3)
               + 2 * (L - 1) * rho * C * (st * F1 + h * rho * F2))
-        dst = (2 * st * Z + 2 * h * rho * Z1 - 2 * h * eta * F1 + 2 * (L - 1) * rho * C * F)
+        dst = 2 * (st * Z + h * rho * Z1 - h * eta * F1 + (L - 1) * rho * C * F)
         deta = -2 * (h * st * F1 + G2 * rho * F2)
         drho = (2 * h * st * Z1 + 2 * G2 * rho * Z2 - 2 * G2 * eta * F2
                 + 2 * (L - 1) * (rho * alone + C * (st * F + 2 * h * rho * F1)))
@@ -92,7 +88,7 @@ def walk(k, v, true, steps, lr, **setting):
 
 
 def across(x, *axes):
-    """x at right angles to each of the axes, of length 1; the axes are at right angles."""
+    """x of length 1 at right angles to axes that are at right angles to each other."""
     for axis in axes:
         x = x - (x * axis).sum(axis=1, keepdims=True) * axis
     return unit(x)
@@ -102,27 +98,25 @@ def run(rng, d=400, L=10, gamma=math.sqrt(0.5), lam=0.1, steps=20_000, lr=4e-3, 
     setting, rows, curves = {"L": L, "gamma": gamma, "lam": lam}, [], {}
     k_true, v_true, k, v = unit(rng.standard_normal((4, repeats, d)))
     v_true = across(v_true, k_true)
-    best, _ = risk(np.array([[0.0], [1.0], [0.0], [1.0], [0.0]]), d, **setting)
+    best, _ = risk(np.eye(5)[:, [1]] + np.eye(5)[:, [3]], d, **setting)
     manifold = across(k, v_true)
-    off = across(manifold, k_true)
-    for name, start in (("on the manifold", (manifold, across(v, k_true, off))),
-                        ("anywhere on the spheres", (k, v))):
+    manifold = manifold, across(v, k_true, across(manifold, k_true))
+    for name, start in ("on the manifold", manifold), ("anywhere on the spheres", (k, v)):
         overlaps, R, path = walk(*start, (k_true, v_true), steps, lr, **setting)
         kappa, nu = overlaps[1], overlaps[3]
         found = (np.minimum(abs(kappa), abs(nu)) > 0.95) & (kappa * nu > 0)
-        rows.append(share(f"recovered (|kappa|, |nu| > .95), from a start {name}",
-                          int(found.sum()), repeats))
-        rows.append(row("    |kappa| at the end", abs(kappa)))
-        rows.append(row("    risk above that of (k*, v*)", R - best))
+        words = f"recovered (|kappa|, |nu| > .95), from a start {name}"
+        rows += [share(words, int(found.sum()), repeats), row("    |kappa| at the end", abs(kappa)),
+                 row("    risk above that of (k*, v*)", R - best)]
         curves[name] = path
     return rows, curves
 
 
 def draw(figure, curves):
     for ax, (name, path) in zip(figure.subplots(1, 2), curves.items()):
-        ax.plot(np.linspace(0, 1, len(path)), np.abs(path[:, 0]), color="C0", alpha=0.3)
-        ax.plot(np.linspace(0, 1, len(path)), np.abs(path[:, 1]), color="C1", alpha=0.3)
-        ax.set(title=name, xlabel="share of the steps", ylabel="|kappa| (blue), |nu| (orange)")
+        ax.plot(abs(path[:, 0]), color="C0", alpha=0.3)
+        ax.plot(abs(path[:, 1]), color="C1", alpha=0.3)
+        ax.set(title=name, xlabel="steps, in %", ylabel="|kappa| (blue), |nu| (orange)")
 
 
 PAGE = Page(

@@ -86,7 +86,7 @@ PAGE = Page(
     claim="A head of width of order q log T computes q-sparse averages at finite precision",
     setting="keys of random signs, queries in half precision; all sets of 16 positions, 500 random "
             "ones of 10,000; q = 2, 3, 4, 8; eps = 0.05",
-    published="theorem 2: width of order d + q log T suffices, and is needed",
+    published="theorem: width of order d + q log T suffices, width of order q is needed",
     source="Sanford, Hsu and Telgarsky 2023, arXiv 2306.02896",
     goal="error at most eps, with a certificate",
     run=run,
