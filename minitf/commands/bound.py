@@ -130,10 +130,11 @@ def report(record, *files):
         *lines, "",
         "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is "
         "||q||_2",
-        "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T: (1,1) norms after "
-        "Trauger and Tewari, T enters by d = T + 3",
-        "averages       attention that does not see the bits, the class that is trained; the k "
-        "positions are named",
+        "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T after Trauger and "
+        "Tewari: (1,1) norms,",
+        "               T enters by d = T + 3",
+        "averages       the class that is trained: attention that does not see the bits, k "
+        "positions named",
         "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
         "log T)",
         "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
