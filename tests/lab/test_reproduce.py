@@ -75,7 +75,7 @@ def test_teacher_forcing_has_the_gradient_of_its_loss(rng):
 
 
 def test_single_location():
-    rows, _ = small("single-location", d=40, steps=1500, lr=0.04, repeats=6, lam=0.3)
+    rows, _ = small("single-location", d=40, L=4, steps=3000, lr=0.02, repeats=6, lam=0.3)
     assert rows["recovered (|kappa|, |nu| > .95), from a start on the manifold"]["ours"] == 1
 
 

@@ -66,7 +66,8 @@ def scales_for(T):
     return math.log(16 * T) / gap, math.log(16) * T / 2
 
 
-def run(rng, T=512, reads=1_000_000, p_ignores=(0.98, 0.1, 0.5, 0.9, 0.998), lengths=(32, 128, 512)):
+def run(rng, T=512, reads=1_000_000, p_ignores=(0.98, 0.1, 0.5, 0.9, 0.998),
+        lengths=(32, 128, 512)):
     rows, wrong, margin = [], [], {}
     for p in p_ignores:
         count, errors, least = 0, 0, 1.0
@@ -91,7 +92,8 @@ def run(rng, T=512, reads=1_000_000, p_ignores=(0.98, 0.1, 0.5, 0.9, 0.998), len
 
 def draw(figure, curves):
     ax = figure.subplots()
-    for name, scale in zip(("layer 1: the one before", "layer 2: the last"), zip(*curves["scales"])):
+    names = "layer 1: the one before", "layer 2: the last"
+    for name, scale in zip(names, zip(*curves["scales"])):
         ax.loglog(curves["T"], scale, "o-", label=name)
     ax.set(xlabel="T", ylabel="scale of the scores that it takes")
     ax.legend()

@@ -63,7 +63,8 @@ def run(rng, small=16, large=10_000, qs=(2, 3, 4, 8), sets=500, eps=0.05, d=8):
                 y = np.array(list(itertools.combinations(range(T), q)))
             else:
                 y = np.array([rng.choice(T, q, replace=False) for _ in range(sets)])
-            parts = [average(U, some, z, eps) for some in np.array_split(y, math.ceil(len(y) / 500))]
+            some = np.array_split(y, math.ceil(len(y) / 500))
+            parts = [average(U, part, z, eps) for part in some]
             error, bound = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
             certified = "certified" if (error <= bound + 1e-12).all() else "NOT certified"
             which = "all" if T == small else "random"
