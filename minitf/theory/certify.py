@@ -101,7 +101,10 @@ class Certificate(NamedTuple):
             return f"the rule is wrong on {share:.1%} of the examples, like a constant answer"
         target = share + min(ABOVE, 0.9 * (self.guessing - share))
         log_a = math.log(self.rule.delta) - self.nats
-        m = sample_complexity(lambda m: tail_bound(math.ceil(share * m), m, log_a), target)
+        try:
+            m = sample_complexity(lambda m: tail_bound(math.ceil(share * m), m, log_a), target)
+        except ValueError:                      # the bound comes near the share, and not below it
+            return f"{self.m:,} examples are too few"
         wrong = f"{share:.1%} of them wrong" if share else "none of them wrong"
         return f"{self.m:,} examples are too few; {m:,}, {wrong}, would certify {target:.3g}"
 
