@@ -1,8 +1,13 @@
 """A user's own table: what is said of negated, noisy, equal columns, and of copied rows."""
+import subprocess
+import sys
+
 import numpy as np
+import pytest
+from helpers import ROOT
 
 from minitf.lab import own_table
-from minitf.lab.datasets import Table
+from minitf.lab.datasets import Table, read_table
 
 
 def a_table(m=60, T=5, seed=0):
@@ -40,3 +45,16 @@ def test_random_labels_of_copied_rows_are_not_learned(monkeypatch):
         record = own_table.plan_table(Table(np.repeat(X, 10, axis=0), tuple("abcdefghijkl"), np.repeat(y, 10), "y"),
                                       seed=seed).run()[1]
         assert record["learned"] is not True and record["holdout_distinct"] >= 10
+
+
+def test_the_example_tables_come_again(tmp_path):
+    subprocess.run([sys.executable, ROOT / "data" / "examples" / "make.py", tmp_path], check=True)
+    for name in ("deploys.tsv", "lamp.csv"):
+        assert (tmp_path / name).read_bytes() == (ROOT / "data" / "examples" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name, rule", [("feature_flags.csv", "async_io and shard_index"), (
+    "deploys.tsv", "migration and not canary"), ("lamp.csv", "exactly one of stairs_down, stairs_up")])
+def test_the_rules_of_the_examples_are_found(name, rule):
+    record = own_table.plan_table(read_table(ROOT / "data" / "examples" / name)).run()[1]
+    assert record["rule"] == rule and record["certain"] and record["learned"] and record["certificate"]["error"] < 0.16

@@ -127,7 +127,7 @@ def success(ax, lines, title):
                     **look | {"marker": None, "label": None}, linewidth=1)
     stars = {row["m_star"] for row, _ in lines}
     if len(stars) == 1 and None not in stars:
-        ax.axvline(stars.pop(), color=BLACK, linewidth=1.2, label="information limit m*")
+        ax.axvline(stars.pop(), color=BLACK, linewidth=1.2, label="m*, one support left (95 %)")
     ax.axhline(0.9, color=GREY, linewidth=0.6, zorder=0)
     ax.set(xlabel="m, training samples", ylabel="share of runs that learn (95 % Wilson)",
            title=title, ylim=(-0.04, 1.04))
@@ -199,7 +199,7 @@ def yardsticks(ax, rows, against):
     of = f", k = {usual}" if against == "T" and len(set(ks)) > 1 else ""
     first = {row[against]: row for row in reversed(rows) if against == "k" or row["k"] == usual}
     lines = [first[x] for x in sorted(first)]
-    for name, label, colour, style in (("m_star", "information limit m*", BLACK, "-"),
+    for name, label, colour, style in (("m_star", "m*, one support left (95 %)", BLACK, "-"),
                                        ("fano", "Fano, no learner below", BLACK, (0, (1, 2)))):
         drawn = [row for row in lines if row[name] is not None]
         ax.plot([row[against] for row in drawn], [row[name] for row in drawn],
