@@ -95,7 +95,8 @@ def as_csv(rows):
 # heading, width, the key of a row that it shows
 COLUMNS = (
     ("Dudley", 9, "dudley"), ("chain", 9, "chain_l2"), ("margin", 9, "margin_l2"),
-    ("T&T", 9, "margin_length_free"), ("averages", 9, "averages"),
+    ("T&T", 9, "margin_length_free"), ("head", 9, "averages_norms"),
+    ("named", 9, "averages"),
     ("d = T+3", 11, "margin_count"), ("narrow", 9, "margin_count_narrow"),
     ("Occam", 9, "occam"), ("exact", 7, "m_star"), ("Fano", 6, "fano"))
 
@@ -112,8 +113,8 @@ def report(record, *files):
              f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every "
              f"constant is explicit.",
              "",
-             f"{'':{column + 10}}{'norms alone':-^45}  {'parameters':-^18}  "
-              f"{'the problem itself':-^20}",
+             f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
+             f"  {'parameters':-^18}  {'the problem itself':-^20}",
              f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}"
                                                        for heading, width, _ in COLUMNS)]
     for row in rows:
@@ -133,8 +134,8 @@ def report(record, *files):
         "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T after Trauger and "
         "Tewari: (1,1) norms,",
         "               T enters by d = T + 3",
-        "averages       the class that is trained: attention that does not see the bits, k "
-        "positions named",
+        "the trained    attention that does not see the bits, so no norm of the scores enters: "
+        "by ||v||_1 alone,\n               v = w A; and with the k positions named",
         "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
         "log T)",
         "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "

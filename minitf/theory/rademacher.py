@@ -15,10 +15,10 @@ class Rademacher(NamedTuple):
     """An empirical Rademacher complexity from below: values (n,) are what members reach for n draws
     of signs.
 
-    mean +- se estimates a lower bound; lower is one with probability 1 - delta, 0 if that is too few
-    draws to tell: one of the m n signs moves the mean supremum by at most 2 D/(m n), D the radius of
-    the class, so it is within D sqrt(2 log(1/delta)/(m n)) of Rad (McDiarmid). single is the mean
-    over the same signs of the best head that attends to one position as hard as it may.
+    mean +- se estimates a lower bound; lower is one with probability 1 - delta, 0 if there are too
+    few draws to tell: mean - D sqrt(2 log(1/delta)/(m n)), D the radius of the class (McDiarmid
+    over all m n signs: one moves a supremum by at most 2D/m). single is the mean over the same
+    signs of the best head that attends to one position as hard as it may.
     """
     mean: float
     se: float

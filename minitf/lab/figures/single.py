@@ -89,7 +89,7 @@ def readout_panel(line, record, readout):
 
 GROWTH = (              # name, the key of a row that is drawn, colour, marker, line
     ("parameters, one-hot", "margin_count", PURPLE, "v", (0, (1, 1))),
-    ("no T", "margin_length_free", SKY, "D", (0, (5, 1, 1, 1))),
+    ("(1,1) norms", "margin_length_free", SKY, "D", (0, (5, 1, 1, 1))),
     ("margin", "margin_l2", BLUE, "o", "-"),
     ("chain", "chain_l2", ORANGE, "s", "-."),
     ("Dudley", "dudley", GREEN, "^", "--"),
