@@ -19,6 +19,14 @@ class OnMatrices:
         x = reals(name, x)
         return matrices(x[..., None] if self.axes == 1 else x)
 
+    def of_case(self, cases, shape, i, unit):
+        """The set of the case at index i of arrays of this shape, in lengths of a unit."""
+        new = {}
+        for name in {"radius", "low", "high"} & vars(self).keys():
+            value = spread(name, getattr(self, name), cases if name == "radius" else shape)
+            new[name] = (value if isinstance(value, float) else value[i]) / unit
+        return dataclasses.replace(self, **new)
+
     def _fields(self):
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 

@@ -46,8 +46,8 @@ def precisely():
 
 
 def intersection(x, sets):
-    """Nearest common point of sets, each the options of `ball` or, without a kind, of `simplex`: one
-    number is left with an l2 ball, else Dykstra's sweeps."""
+    """Nearest common point of sets, each the options of `ball` or, without a kind, of `simplex`:
+    one number is left with an l2 ball, else Dykstra's sweeps."""
     kinds = [one.get("kind") for one in sets]
     if len(sets) == 2 and kinds[1] == "l2" and kinds[0] is not None:
         return each(lambda M: with_l2(M, *sets), x, sets[0].get("axes"))
