@@ -266,19 +266,21 @@ class TrainConfig:
     lr: float | None
     weight_decay: float | None
     radius: float | None
-    restarts: int
+    restarts: int | None
     tol: float
     mirror: bool
+    few: int | None
     def __init__(
         self, method: Literal["auto", "pgd", "adam"] = "auto", steps: int | None = None, batch: int | None = None,
-        lr: float | None = None, weight_decay: float | None = None, radius: float | None = None, restarts: int = 8,
-        tol: float = 0.02, mirror: bool = True,
+        lr: float | None = None, weight_decay: float | None = None, radius: float | None = None,
+        restarts: int | None = None, tol: float = 0.02, mirror: bool = True, few: int | None = 4000,
     ) -> None: ...
 
 class Progress(NamedTuple):
     step: int
     loss: float
     params: object
+    note: str = ""
 
 class Result:
     params: _Params
@@ -289,10 +291,19 @@ class Result:
     history: dict[str, _Array]
     residual: float | None
     header: dict[str, Any]
+    negations: bool
     def __init__(
         self, params: _Params, model: ModelConfig, weights: _Array, shares: _Array, frequency: _Array,
         history: dict[str, _Array] = ..., residual: float | None = None, header: dict[str, Any] = ...,
+        negations: bool = False,
     ) -> None: ...
+    @property
+    def T(self) -> int: ...
+    @property
+    def names(self) -> tuple[str, ...] | None: ...
+    def model_logits(self, X: ArrayLike) -> _Array: ...
+    def affine(self) -> tuple[float, _Array] | None: ...
+    def rule(self, X: ArrayLike | None = None) -> Any: ...
     def logits(self, X: ArrayLike) -> _Array: ...
     def predict(self, X: ArrayLike) -> NDArray[np.uint8]: ...
     def predict_proba(self, X: ArrayLike) -> _Array: ...
@@ -305,7 +316,7 @@ class Result:
 def fit(
     X: ArrayLike, y: ArrayLike, model: ModelConfig | None = None, rng: Generator | None = None, *, train: TrainConfig = ...,
     params: Mapping[str, ArrayLike] | None = None, sets: Mapping[str, _ConvexSet] | None = None,
-    callback: Callable[[Progress], object] | None = None,
+    callback: Callable[[Progress], object] | None = None, negations: bool = False,
 ) -> Result: ...
 def load(path: _Path) -> Result: ...
 
@@ -316,7 +327,9 @@ def construct(
     position_seed: int = 0,
 ) -> tuple[_Params, ModelConfig, Any]: ...
 def certify(
-    model: Any, X: ArrayLike, y: ArrayLike, delta: float = 0.05, *, k: int | None = None, logits: ArrayLike | None = None,
+    result: Result, X: ArrayLike, y: ArrayLike, delta: float = 0.05, *, k: int | None = None,
+    train_again: Callable[[_Array, _Array], Result] | None = None, prefix: bool = True, rows: ArrayLike | None = None,
+    logits: ArrayLike | None = None, independent: bool = False,
 ) -> Any: ...
 def rademacher_lower(
     X: ArrayLike, c: Any, rng: Generator, *, signs: int = 60, steps: int = 50, starts: int = 4, delta: float = 0.05,

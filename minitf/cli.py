@@ -23,12 +23,13 @@ def commands(context):
 commands.summaries = {
     "bench": "Measure training steps and attention beside PyTorch and JAX.",
     "bound": "Compare how many examples the bounds ask for.",
-    "check": "Check this installation, and other frameworks.",
+    "check": "Check this installation, your own kernel, and other frameworks.",
     "construct": "Write down weights that compute a sparse Boolean function.",
-    "explain": "Work one small head of attention by hand, forward and backward.",
+    "explain": "Work attention by hand, forward and backward.",
     "learn": "Learn a sparse Boolean function from examples.",
     "plot": "Draw the runs of sweeps, and say how many samples they needed.",
     "predict": "Apply a saved MODEL to new rows.",
+    "reproduce": "Rerun results of the literature on these primitives.",
     "sweep": "Find how many examples learning takes at each context length.",
 }
 

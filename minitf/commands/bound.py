@@ -7,7 +7,7 @@ import click
 from minitf.checks import require
 from minitf.commands.options import SIZES
 from minitf.commands.shell import bad_input, check_outputs, need
-from minitf.files import VERSION, as_json
+from minitf.files import VERSION, as_json, write_whole
 from minitf.theory import MOST, NORMS, TASKS, bound_table, rademacher_table, rounded
 
 
@@ -48,11 +48,13 @@ Examples:
               help=f"Other budgets, as B_q=6,B_V=1, for every T: {', '.join(NORMS)}.  [default: "
                    f"those of a head that "
                    "computes the rule]")
+@click.option("--m", type=int, help="Say also what each bound certifies at so many examples.")
+@click.option("--csv", type=click.Path(), help="Write the table to this file too.")
 @click.option("--plot", type=click.Path(),
               help="Draw growth with T, and Rademacher complexity from below, to this file (needs "
                    "the plot extra).")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
-def bound(task, k, T, eps, delta, norms, plot, json):
+def bound(task, k, T, eps, delta, norms, m, csv, plot, json):
     """Compare how many examples the bounds ask for.
 
     For a head of softmax attention with norms just large enough to compute the rule, prints how
@@ -62,26 +64,39 @@ def bound(task, k, T, eps, delta, norms, plot, json):
     """
     figures = None if plot is None else need("minitf.lab.figures.single", "matplotlib", "plot")
     with bad_input():
-        check_outputs(plot=plot)
+        check_outputs(plot=plot, csv=csv)
         require(max(T) <= 1 << 40, "T", "lengths of at most 2^40", max(T))
         if figures is not None:
             require(len(set(T)) > 1, "T", "at least two lengths, to plot growth", T)
             require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms",
                     "B_X of at least sqrt 2, the length of the "
                     "tokens, to plot Rademacher complexity", norms)
-        rows = bound_table(k, sorted(set(T)), eps, delta, task=task, norms=norms)
+        rows = bound_table(k, sorted(set(T)), eps, delta, task=task, norms=norms, m=m)
         record = {"task": task, "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
                   "reading": reading(rows), "rademacher": None, "version": VERSION}
         if figures is not None:
             record["rademacher"] = rademacher_table(k, task=task, norms=norms)
             figures.bounds(record, plot)
-    click.echo(as_json(record) if json else report(record, plot))
+        if csv is not None:
+            write_whole(csv, lambda file: file.write(as_csv(rows).encode()))
+    click.echo(as_json(record) if json else report(record, plot, csv))
+
+
+def as_csv(rows):
+    """The rows as a table: the norms and what is certified at --m in columns of their own."""
+    flat = [{name: value for name, value in row.items() if not isinstance(value, dict)}
+            | row["norms"] | {f"{name}_at_m": value for name, value in row.get("at_m", {}).items()}
+            for row in rows]
+    lines = [",".join("" if value is None else f"{value:.10g}" for value in row.values())
+             for row in flat]
+    return "\n".join([",".join(flat[0]), *lines, ""])
 
 
 # heading, width, the key of a row that it shows
 COLUMNS = (
     ("Dudley", 9, "dudley"), ("chain", 9, "chain_l2"), ("margin", 9, "margin_l2"),
-    ("no T", 9, "margin_length_free"),
+    ("T&T", 9, "margin_length_free"), ("head", 9, "averages_norms"),
+    ("named", 9, "averages"),
     ("d = T+3", 11, "margin_count"), ("narrow", 9, "margin_count_narrow"),
     ("Occam", 9, "occam"), ("exact", 7, "m_star"), ("Fano", 6, "fano"))
 
@@ -98,25 +113,39 @@ def report(record, *files):
              f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every "
              f"constant is explicit.",
              "",
-             f"{'':{column + 10}}{'norms alone':-^36}  {'parameters':-^18}  "
-              f"{'the problem itself':-^20}",
+             f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
+             f"  {'parameters':-^18}  {'the problem itself':-^20}",
              f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}"
                                                        for heading, width, _ in COLUMNS)]
     for row in rows:
-        numbers = (f"{rounded(row[key]) if width > 7 else row[key]:>{width}}"
+        numbers = (f"{amount(row[key], width):>{width}}"
                    for _, width, key in COLUMNS)
         lines.append(f"{row['T']:{column}}{row['norms']['B_q']:10.4g}" + "".join(numbers))
+    at = [row["at_m"] for row in rows if "at_m" in row]
+    if at:
+        lines += ["", f"Error certified at m = {at[0]['m']:,}:"]
+        lines += [f"{row['T']:{column}}{'':10}" + "".join(
+            f"{'-' if key not in found else f'{found[key]:.2g}':>{width}}"
+            for _, width, key in COLUMNS) for row, found in zip(rows, at)]
     return "\n".join([
         *lines, "",
         "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is "
         "||q||_2",
-        "margin, no T   rate 1/m from a margin of 1/2 on every example; no T: (1,1) norms, T "
-        "enters by d = T + 3",
+        "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T after Trauger and "
+        "Tewari: (1,1) norms,",
+        "               T enters by d = T + 3",
+        "the trained    attention that does not see the bits, so no norm of the scores enters: "
+        "by ||v||_1 alone,\n               v = w A; and with the k positions named",
         "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
         "log T)",
         "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
         "does with fewer", "",
         *(f"Written    {file}" for file in files if file is not None), record["reading"]])
+
+
+def amount(value, width):
+    """A number of examples, short in wide columns; "-" where a class does not hold the rule."""
+    return "-" if value is None else rounded(value) if width > 7 else value
 
 
 def reading(rows):

@@ -13,7 +13,7 @@ Examples:
   minitf explain --T 3 --d 2 --seed 0
   minitf explain --attention --heads 2 --mask causal
   minitf explain --html page.html
-  minitf explain --blank dS < answer.txt""")
+  minitf explain --blank dS --answer answer.txt""")
 @click.option("--T", "T", type=int, default=3, show_default=True, help="Number of tokens, 1 to 8.")
 @click.option("--d", type=int, default=2, show_default=True, help="Width of a token, 1 to 6.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which example is drawn.")
@@ -23,8 +23,8 @@ Examples:
               show_default=True, help="Which keys a query may meet.")
 @click.option("--sink", is_flag=True, help="One more score in each row, without a value.")
 @click.option("--softcap", type=float, help="Bound of the scores.")
-@click.option("--blank", metavar="NAME", help="Leave one quantity out; judge the answer on stdin.")
-@click.option("--answer", type=click.File(), help="The answer, JSON or rows, from a file.")
+@click.option("--blank", metavar="NAME", help="Leave one quantity out, or judge the answer.")
+@click.option("--answer", metavar="FILE", help="The answer to --blank, JSON or rows; - is stdin.")
 @click.option("--html", metavar="FILE", help="Write both examples as one live page.")
 @click.option("--json", is_flag=True, help="Print the arrays as one JSON object.")
 def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, html, json):
@@ -35,12 +35,15 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
     page = importlib.import_module("minitf.trust.explain")
     sizes = {"T": T, "d": d, "seed": seed}
     options = sizes | {"heads": heads, "mask": mask, "sink": sink, "softcap": softcap}
+    if answer and not blank:
+        raise click.UsageError("--answer: expected --blank NAME beside it")
     with bad_input():
         if html:
             page.write_page(html, **options)
             return 0
         if blank:
-            found = page.blank(blank, given(answer), attention=attention or None, **options)
+            text = answer and given(answer)
+            found = page.blank(blank, text, attention=attention or None, **options)
             click.echo(found.text)
             return int(found.right is False)
         record = page.explain_attention(**options) if attention else page.explain(**sizes)
@@ -49,7 +52,8 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
 
 
 def given(answer):
-    """What a learner hands in: the file, or what comes through a pipe; else None."""
-    if answer is None and sys.stdin.isatty():
-        return None
-    return (answer or sys.stdin).read().strip() or None
+    """What a learner hands in: the text of a file, or of stdin."""
+    if answer == "-":
+        return sys.stdin.read()
+    with open(answer, encoding="utf-8") as file:
+        return file.read()

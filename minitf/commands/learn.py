@@ -51,12 +51,14 @@ Examples:
               help="The share of the rows of --data that is held out.  [default: 0.2]")
 @click.option("--redraw/--no-redraw", default=None,
               help="Draw the sample again, at most 200 times, until it determines the support.")
+@click.option("--negations/--no-negations", default=None,
+              help="Read the columns of --data and their complements.  [default: both]")
 @click.option("--threads", type=click.IntRange(1), help="BLAS threads.  [default: 1, or what "
               "OMP_NUM_THREADS and its like say]")
 @click.option("--save", type=click.Path(), help="Write the trained model to this .npz file.")
 @click.option("--plot", type=click.Path(),
               help="Draw attention and loss to this file (needs the plot extra).")
-@click.option("--verbose", is_flag=True, help="Print the norms too, and what they certify.")
+@click.option("--verbose", is_flag=True, help="Say more: every norm beside its bound.")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the report.")
 def learn(data, save, plot, json, threads, verbose, **options):
     """Learn a sparse Boolean function from examples.
@@ -79,11 +81,19 @@ def learn(data, save, plot, json, threads, verbose, **options):
         if figures is not None:
             figures.learning(record, result, plot)
         if save is not None:            # last, and quick: all of the files are written, or none
-            result.save(save, **{name: record[name] for name in ("seed", "names", "label")})
-    text = as_json(record) if json else report(
-        record, save, plot, counting=callbacks[1].seconds, verbose=verbose)
-    click.echo(text)
+            result.save(save, **saved_with(record))
+    more = {"counting": callbacks[1].seconds, "verbose": verbose}
+    click.echo(as_json(record) if json else report(record, save, plot, **more))
     return 0 if record["learned"] else 1
+
+
+def saved_with(record):
+    """What a saved model says of itself; of a table the rule, too."""
+    header = {name: record[name] for name in ("seed", "names", "label", "positive")}
+    if record["task"] is None:
+        columns = [record["names"].index(name) for name in record["support_found"]]
+        header["rule"] = {"text": record["rule"], "columns": columns, "table": record["table"]}
+    return header
 
 
 OF_TABLES = "label", "positive", "drop", "delimiter", "holdout", "negations"

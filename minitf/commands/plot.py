@@ -33,8 +33,8 @@ def plot(files, output, csv, size, panel, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 
     FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training
-    samples for 50 % and 90 % success, with 95 % bootstrap intervals, beside the information limit
-    m*, and how m90 grows with T.
+    samples for 50 % and 90 % success, with 95 % bootstrap intervals, beside m*, from
+    where on one support alone explains them with 95 %, and how m90 grows with T.
     """
     with bad_input():
         check_outputs(files, output=output, csv=csv)

@@ -18,17 +18,33 @@ def predict(model, data, json):
     """Apply a saved MODEL to new rows. Prints row, prediction and probability.
 
     The columns that the model was trained on are found by name; a model of a drawn task takes the
-    first T columns.
+    first T columns. Where the rule that was read off the model says something else, its answer
+    stands beside.
     """
     with bad_input():
         result = load(model)
-        table = read_table(data, columns=result.header.get("names") or result.model.T)
-        rows = list(zip(result.predict(table.X).tolist(), result.predict_proba(table.X).tolist()))
+        table = read_table(data, columns=result.header.get("names") or result.T)
+        labels, shares = result.predict(table.X).tolist(), result.predict_proba(table.X).tolist()
+        rule = answers(result.header.get("rule"), table.X)
+    keys = ["row", "prediction", "probability"]
+    rows = [[i, *pair] for i, pair in enumerate(zip(labels, shares), 1)]
+    if rule is not None and rule != labels:
+        keys.append("rule")
+        rows = [[*row, None if label == row[1] else label] for row, label in zip(rows, rule)]
     if json:
-        rows = [{"row": i, "prediction": label, "probability": p}
-                for i, (label, p) in enumerate(rows, 1)]
-        click.echo(as_json({"model": model, "data": data, "label": result.header.get("label"),
-                            "rows": rows}))
+        header = {name: result.header.get(name) for name in ("label", "positive")}
+        header["rule"] = (result.header.get("rule") or {}).get("text")
+        rows = [dict(zip(keys, row)) for row in rows]
+        click.echo(as_json({"model": model, "data": data, **header, "rows": rows}))
     else:
-        lines = [f"{i},{label},{p:.6g}" for i, (label, p) in enumerate(rows, 1)]
-        click.echo("\n".join(["row,prediction,probability", *lines]))
+        lines = [",".join([str(i), str(label), f"{p:.6g}", *map(str, more)]).replace("None", "")
+                 for i, label, p, *more in rows]
+        click.echo("\n".join([",".join(keys), *lines]))
+
+
+def answers(rule, X):
+    """The labels of a rule {columns, table} on rows, or None without one."""
+    if rule is None:
+        return None
+    number = sum(X[:, t].astype(int) << j for j, t in enumerate(rule["columns"]))
+    return [rule["table"][i] for i in (number + 0 * X[:, 0].astype(int)).tolist()]

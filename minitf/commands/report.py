@@ -2,17 +2,13 @@
 
 
 def report(record, *files, counting=0.0, verbose=False):
-    """What learn prints: the task, the sample, what was found, the attention, the rule and what is
-    sure about it, the files, the verdict; verbose: the norms too.
+    """What learn prints: the task, the sample, what was found, the attention, the rule, the files,
+    the verdict; with verbose the norms, too.
 
     counting: seconds that the fresh examples took, told where they are many."""
-    facts = table_facts(record) if record["task"] is None else task_facts(record)
-    norms = [f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
-             for name, norm in record["norms"].items()] or ["Norm       unconstrained"]
-    norms += [f"By norms   {record['certificate']['norms']['text']}"]
-    weighed, drawn = "", []
-    if record["heads"] > 1:
-        weighed = f", {record['heads']} heads weighed by how much of the logit they move"
+    if record["task"] is None:
+        return table_report(record, *files, verbose=verbose)
+    facts, drawn = task_facts(record), []
     if counting > 1:
         bits = f"{record['holdout'] * record['T']:.1e}"
         drawn = [f"           {bits} bits of them drawn and read in {counting:.1f} s"]
@@ -24,12 +20,25 @@ def report(record, *files, counting=0.0, verbose=False):
         f"{record['seconds']:.2f} s, seed {record['seed']}",
         "", facts["support"],
         f"Accuracy   {record['train_accuracy']:.2%} of the training {facts['accuracy']}",
-        *drawn, "",
-        f"Attention of the [CLS] query{weighed}" if record["heads"]
-        else "How often a flipped bit flips the answer", *bars(record), "",
-        f"Rule       {rule_line(record)}", f"Sure       {sure_line(record)}",
-        *(norms if verbose else []),
-        *(f"Written    {file}" for file in files if file is not None), "", facts["verdict"]])
+        *drawn, "", heading(record), *bars(record), "", *certified(record, verbose),
+        *(f"Written    {file}" for file in files if file is not None), "", task_verdict(record)])
+
+
+def certified(record, verbose):
+    """The rule that the model holds and what is sure about it; with verbose every norm beside its
+    radius, and what the norms certify."""
+    yield f"Rule       {rule_line(record)}"
+    yield f"Sure       {sure_line(record)}"
+    yield from norms_of(record) if verbose else ()
+
+
+def norms_of(record):
+    """Every norm beside its radius, and what they certify."""
+    for name, norm in record["norms"].items():
+        yield f"Norm       {name} = {norm['value']:.5g} of at most {norm['radius']:.5g}"
+    if not record["norms"]:
+        yield "Norm       unconstrained"
+    yield f"By norms   {record['certificate']['norms']['text']}"
 
 
 def rule_line(record):
@@ -51,13 +60,14 @@ def sure_line(record):
 DETERMINED = {True: "one support alone explains them", False: "several supports explain them",
               None: "not checked for other supports that explain them"}
 ADVICE = "try --method adam --model scalar"
+LONGEST = 80            # letters of a rule that is not certain
 
 
 def task_facts(record):
     """The lines of a report that speak of a drawn task."""
     found, true = (" ".join(map(str, record[key])) for key in ("support_found", "support_true"))
     redrawn = f" (draw {record['redraws'] + 1})" if record["redraws"] else ""
-    names = f"log2 C({record['T']}, {record['k']}) = {record['information_limit']:.1f} bits"
+    names = f"log2 C({record['T']}, {record['k']}) = {record['support_bits']:.1f} bits"
     flipped, noisy = "", ""
     if record["noise"]:
         flipped = f", {100 * record['noise']:.3g}% of their labels flipped"
@@ -68,8 +78,7 @@ def task_facts(record):
                   f"{DETERMINED[record['determined']]}; {names} name a support",
         "support": f"Support    found {found}   true {true}   "
                    f"{'exact' if found == true else 'WRONG'}",
-        "accuracy": f"examples{flipped}\n           {fresh}{noisy}",
-        "verdict": task_verdict(record)}
+        "accuracy": f"examples{flipped}\n           {fresh}{noisy}"}
 
 
 def task_verdict(record):
@@ -88,32 +97,127 @@ def task_verdict(record):
     return verdict + (f"; {record['next']} would be tried next" if record["next"] else "")
 
 
-def table_facts(record):
-    """The lines of a report that speak of a user's own table."""
-    low, high = record["holdout_interval"]
-    one_sign = f" (one bounded head reads all its bits with one sign: {ADVICE})"
-    advice = one_sign if record["model"] == "paper" else ""
-    return {
-        "sample": f"Sample     m = {record['m']} rows to train on, {record['holdout']} held out",
-        "support": "Support    found " + " ".join(record["support_found"]),
-        "accuracy": f"rows\n           {record['holdout_accuracy']:.2%} of the rows held out, "
-                    f"95 % interval {low:.1%} to {high:.1%}",
-        "verdict": "learned: better than chance" if record["learned"] else
-                   f"not learned: not better than chance{advice}"}
+def table_report(record, *files, verbose=False):
+    """What learn prints of a user's own table; the last lines are the answer."""
+    distinct = "all different" if record["distinct"] == record["rows"] else \
+        f"{record['distinct']} of them different"
+    notices = [f"           {notice}" for notice in record["notices"]]
+    sure = [f"Sure       {record['certificate']['text']}"] if record["certain"] else []
+    more = [*beside(record), *sure, *(norms_of(record) if verbose else ()),
+            *(f"Written    {file}" for file in files if file is not None)]
+    held = f"{record['holdout']} held out"
+    if record["holdout_distinct"] < record["holdout"]:
+        held += f" ({record['holdout_distinct']} different)"
+    accuracy = [f"Accuracy   {record['train_accuracy']:.2%} of the training rows"]
+    if record["holdout_interval"]:
+        low, high = record["holdout_interval"]
+        accuracy += [f"           {record['holdout_accuracy']:.2%} of the rows held out, "
+                     f"95 % interval {low:.1%} to {high:.1%}"]
+    return "\n".join([
+        f"Task       {record['description']}; always guessing the commoner label is right "
+        f"{record['chance']:.1%} of the time",
+        f"Table      {record['rows']} rows, {distinct}", *notices,
+        f"Sample     m = {record['m']} rows to train on, {held}; equal rows are on one side",
+        f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
+        f"{record['seconds']:.2f} s, seed {record['seed']}", *trials_of(record),
+        *accuracy, "", heading(record), *bars(record), *([""] * bool(more)), *more,
+        *table_verdict(record)])
+
+
+def trials_of(record):
+    """Which models were tried, if not the first of them answered."""
+    if len(record["tried"] or ()) > 1:
+        for i, (name, rule, certain, why) in enumerate(record["tried"]):
+            held = certain and i + 1 < len(record["tried"])
+            why = "a rule that it does not hold on too many rows" if held else why
+            rule = rule if len(rule) <= LONGEST else "a long table"
+            yield f"           {name}: {rule}" + (f"; {why}" if why else "")
+
+
+def beside(record):
+    """Columns that could stand in the place of those of the rule."""
+    for name, others in (record["substitutes"] or {}).items():
+        for how in ("equal", "complementary", "as good"):
+            some = [other for other, kind, _ in others if kind == how]
+            text = {"equal": "equal on every row", "complementary": "the complement on every row",
+                    "as good": "as good in its place"}[how]
+            if some:
+                yield f"Beside     {name}: {', '.join(some)} ({text})"
+
+
+def table_verdict(record):
+    """The rule as a checked sentence, and how sure it is."""
+    label = record["label"] + (f" is {record['positive']}" if record["positive"] else "")
+    yield ""
+    if not record["support_found"]:
+        said = "no verdict, and no rule" if record["learned"] is None else "not learned: no rule"
+        yield f"{said} explains {label} better than always the same answer"
+        return
+    rule, train = record["rule"], record["rule_train_accuracy"]
+    if len(rule) > LONGEST and not record["certain"]:
+        rule = f"a table of {', '.join(record['support_found'])}"
+    counts = [share_of(train, record["m"], train == 1) + " rows to train on"]
+    if record["holdout"]:
+        held = share_of(record["rule_holdout_accuracy"], record["holdout"], train == 1)
+        counts.append(held + " held out")
+    noise = f"; the rest looks like noise: {record['label_noise']:.1%}" \
+        if record["label_noise"] else ""
+    sentence = f"{label} = {rule}   ({', '.join(counts)}{noise})"
+    yield sentence if is_stated(record) else f"perhaps {sentence}"
+    yield from verdict_of(record)
+
+
+def is_stated(record):
+    """Whether the rule is said without a "perhaps"."""
+    return record["certain"] and record["learned"] is not False
+
+
+def share_of(share, rows, counted):
+    """A share of some rows: counted where all are right, else in per cent."""
+    return f"{round(share * rows)} of {rows}" if counted else f"{share:.1%} of {rows}"
+
+
+def verdict_of(record):
+    """Learned, not learned, or no verdict, and why."""
+    same = [name for name, others in record["substitutes"].items()
+            if any(kind != "as good" for _, kind, _ in others)]
+    if record["learned"] is None:
+        yield (f"no verdict: {record['holdout_distinct']} different rows are held out, too few to "
+               "tell a rule from memory (10 would do)")
+    elif not record["learned"]:
+        yield "not learned: not better than chance on the rows held out"
+    elif not record["certain"]:
+        yield "better than chance, but which columns decide is not certain"
+    elif same:
+        yield f"learned, up to the columns that could stand in the place of {', '.join(same)}"
+    else:
+        yield "learned: better than chance, and no other rule near explains the rows as well"
+    if not record["certain"]:
+        yield f"in doubt: {record['why']}; more rows would tell"
+
+
+def heading(record):
+    """What the bars show."""
+    if not record["heads"]:
+        return "How often a flipped bit flips the answer"
+    more = f", {record['heads']} heads weighed by how much of the logit they move"
+    return "Attention of the [CLS] query" + (more if record["heads"] > 1 else "")
 
 
 def bars(record, width=40):
     """The strongest positions and their attention as bars, every found one among them; the rest in
     one line."""
     names = record["names"] or range(record["T"])
-    most, found = record["attention_top"][0][1] or 1.0, len(record["support_found"])
-    top = [(str(names[t]), a, "#" * round(width * a / most))
-           for t, a in record["attention_top"][:max(6, found)]]
-    top = [line for i, line in enumerate(top) if line[2] or i < found]
+    found = set(record["support_found"])
+    most = record["attention_top"][0][1] or 1.0
+    shown = [(names[t] in found or i < 6, str(names[t]), a)
+             for i, (t, a) in enumerate(record["attention_top"])]
+    top = [(name, a, "#" * round(width * a / most)) for show, name, a in shown if show]
+    top = [line for line in top if line[2] or line[0] in map(str, found)]
     column = max(5, *(len(name) for name, _, _ in top))
-    if not record["heads"]:                     # influences do not add up to 1
-        return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in top]
-    rest = max(0.0, 1 - sum(a for _, a, _ in top))
-    others = f"{record['T'] - len(top)} positions and [CLS]" if record["T"] > len(top) else "[CLS]"
-    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip()
-            for name, a, bar in [*top, ("other", rest, f"({others})")]]
+    if record["heads"]:                         # influences do not add up to 1
+        rest = max(0.0, 1 - sum(a for _, a, _ in top))
+        left = record["T"] - len(top)
+        others = f"{left} position{'s' * (left > 1)} and [CLS]" if left else "[CLS]"
+        top.append(("other", rest, f"({others})"))
+    return [f"  {name:>{column}}  {a:6.1%}  {bar}".rstrip() for name, a, bar in top]

@@ -1,4 +1,4 @@
-"""What a run says about the error of its model: the certificate of `minitf.certify`, for a record."""
+"""What a run says about the error of its model: the certificate of `certify`, for a record."""
 import numpy as np
 
 from minitf.theory import certify
@@ -29,12 +29,13 @@ def of_copies(X):
     return COPIES if 2 * distinct < len(X) else None
 
 
-def holds(result, rows=None, names=None):
-    """The rule that a model holds, in words, and whether it is that on every input: two entries of a
-    record."""
+def holds(result, rows=None):
+    """The rule that a model holds, in words, and whether it is that on every input: two entries of
+    a record."""
     rule = result.rule()
     if rule is None and rows is not None:
         rule = result.rule(rows())
     if rule is None:
         return {"rule": None, "rule_exact": None}
+    names = {t: f"bit {t}" for t in rule.support}
     return {"rule": rule.say(names), "rule_exact": rule.exact}

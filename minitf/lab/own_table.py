@@ -1,57 +1,120 @@
-"""One run on a user's own table: split its rows, train, and measure on the rows held out."""
+"""One run on a user's own table: split its rows, find the rule, measure on the rows held out."""
+import time
+
 import numpy as np
 
 from minitf.checks import integer, real, require
-from minitf.lab.certainty import certainty, holds, of_copies
-from minitf.lab.draw import auto_method
+from minitf.lab.certainty import certainty, of_copies
 from minitf.lab.holdout import wilson
-from minitf.lab.run import Plan, choose, record_of, streams, timed_fit
+from minitf.lab.run import Plan, choose, record_of, streams
+from minitf.learn import Try, decide, most_steps, usual_tries
+
+ENOUGH = 10             # distinct rows held out, from which a verdict is given
 
 
 def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
-               seed=0, holdout=0.2):
+               seed=0, holdout=0.2, negations=True):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of
     plan_task.
 
-    learned means better than chance: the lower end of the 95 % Wilson interval of the holdout
-    accuracy is above the share of the majority label there. Without k the support is every position
-    of at least half the largest attention.
+    Unless a method or a model is asked for, one bounded head is tried and then the heads of Adam
+    (minitf.learn.decide). learned means better than chance: the lower end of the 95 % Wilson
+    interval of the holdout accuracy is above the share of the majority label there; None with
+    fewer than ENOUGH distinct rows held out. The support is that of the rule.
     """
     T = table.X.shape[1]
     split_rng, training_rng, shuffle_rng = streams(seed, 3)
     require(k is None or 1 <= integer("k", k) <= T, "k",
             f"an integer from 1 to {T}, the number of columns", k)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
-    size = min(3, T) if k is None else k
-    method, model, config, train = choose(auto_method("and", model), model, method, T, size, H,
-                                          radius, steps)
+    tries = tries_of(T, min(3, T) if k is None else k, model, method, H, radius, steps, negations)
     rows, held = stratified_split(table.X, table.y, holdout, split_rng)
-    both = f"a share that leaves some of the {len(table.y)} rows on both sides"
-    require(len(held) and len(rows), "holdout", both, holdout)
+    both = f"a share that leaves some of the {len(table.y)} rows to train on"
+    require(len(rows), "holdout", both, holdout)
     X, y = table.X[rows], table.y[rows]
 
     def run(training=None, counting=None):
-        result, seconds = timed_fit(X, y, config, training_rng, train, training)
-        right = int((result.predict(table.X[held]) == table.y[held]).sum())
-        interval = wilson(right, len(held))
-        weights = result.strength()
-        found = result.support(int((2 * weights >= weights.max()).sum()) if k is None else k)
-        chance = float(max(table.y[held].mean(), 1 - table.y[held].mean()))
-        order = shuffle_rng.permutation(len(table.y))
+        start = time.perf_counter()
+        answer = decide(X, y, table.names, training_rng, tries=tries, callback=training)
+        seconds = time.perf_counter() - start
+        tried = next(one for one in tries if one.name == answer.name)
+        known = asked(table, held, answer) | said(answer, table.names)
+        known["certificate"] = sure_of(answer, tried, table, held, k, shuffle_rng)
+        return answer.result, record_of(
+            answer.result, seconds, X, y, answer.rule.support, label=table.label, k=k,
+            description=f"{table.label} from {T} columns", names=list(table.names),
+            positive=table.positive, notices=list(table.notices), rows=len(table.y),
+            distinct=distinct(table.X), model=kind(tried.model), seed=seed,
+            method="adam" if tried.train.method == "adam" else "pgd", **known)
 
-        def again(X, y):
-            return timed_fit(X, y, config, np.random.default_rng(seed), train, None)[0]
+    longest = max(tries, key=lambda one: most_steps(one.model, one.train))
+    return Plan(longest.model, longest.train, run)
 
-        sure = certainty(result, table.X[order], table.y[order], k=k, train_again=again,
-                         without=of_copies(table.X))
-        return result, record_of(
-            result, seconds, X, y, found, certificate=sure, **holds(result, None, table.names), description=f"{table.label} from {T} columns",
-            label=table.label, names=list(table.names), k=k, chance=chance,
-            support_found=[table.names[t] for t in found], holdout=len(held),
-            holdout_accuracy=right / len(held), holdout_interval=list(interval),
-            learned=interval[0] > chance, method=method, model=model, seed=seed)
 
-    return Plan(config, train, run)
+def sure_of(answer, tried, table, held, k, rng):
+    """What is certain about the error, from all rows in an order that was drawn."""
+    def again(X, y):
+        return decide(X, y, table.names, np.random.default_rng(0), tries=(tried,)).result
+
+    order = rng.permutation(len(table.y))
+    doubt = None if answer.certain else "nothing: which columns decide is not certain"
+    X, y = table.X[order], table.y[order]
+    return certainty(answer.result, X, y, k=k, train_again=again, logits=answer.result.logits(X),
+                     rows=(lambda: table.X[held]) if len(held) > 1 else None,
+                     without=doubt or of_copies(table.X))
+
+
+def tries_of(T, k, model, method, H, radius, steps, negations):
+    """The models to try: the usual two, or the one that was asked for."""
+    if (model, method, H, radius, steps) == (None, "auto", None, None, None):
+        choose("pgd", "paper", "auto", (1 + negations) * T, k, H, radius, steps)   # not too wide
+        return usual_tries(T, k, negations)
+    usual = "adam" if model in ("gpt", "mlp") else "pgd"
+    paper = model == "paper" or model is None and method != "adam"
+    both = negations and paper
+    method, model, config, train = choose(usual, model, method, (1 + both) * T, k, H, radius, steps)
+    return (Try(f"{method} on the {model} model", config, train, both),)
+
+
+def kind(model):
+    """What the command line calls a model."""
+    return "paper" if model.is_paper else {"tf": "scalar"}.get(model.block, model.block)
+
+
+def distinct(X):
+    """How many rows of X differ."""
+    return len(np.unique(np.packbits(X, axis=1), axis=0))
+
+
+def asked(table, held, answer):
+    """What the rows held out say of the model and of the rule."""
+    X, y = table.X[held], table.y[held]
+    known = {"holdout": len(held), "holdout_distinct": distinct(X) if len(held) else 0}
+    if not len(held):
+        share = table.y.mean()
+        return known | {"chance": float(max(share, 1 - share))}
+    right = int((answer.result.predict(X) == y).sum())
+    interval, chance = wilson(right, len(held)), float(max(y.mean(), 1 - y.mean()))
+    enough = known["holdout_distinct"] >= ENOUGH
+    return known | {
+        "chance": chance, "holdout_accuracy": right / len(held), "holdout_interval": list(interval),
+        "rule_holdout_accuracy": float((answer.rule(X) == y).mean()),
+        "learned": interval[0] > chance if enough else None}
+
+
+def said(answer, names):
+    """The answer in words and numbers."""
+    substitutes = {names[t]: [[names[other], how, rows] for other, how, rows in others]
+                   for t, others in answer.substitutes.items()}
+    return {
+        "rule": answer.rule.say(names), "rule_exact": answer.rule.exact,
+        "table": list(answer.rule.table),
+        "support_found": [names[t] for t in answer.rule.support],
+        "rule_train_accuracy": answer.right / answer.rows, "rule_differs": answer.differs,
+        "certain": answer.certain, "why": answer.verdict.why, "label_noise": answer.noise,
+        "substitutes": substitutes,
+        "tried": [[name, rule.say(names), verdict.certain, verdict.why]
+                  for name, rule, verdict in answer.tried]}
 
 
 def stratified_split(X, y, share, rng):

@@ -43,7 +43,7 @@ ROW = {
     "m90_isotonic": "the same from a curve that only has to increase",
     "m90_any": "m for 90 % success at any time of training",
     "bits": "log2 C(T, k)",
-    "m_star": "so many samples determine the support with 95 %: the information limit",
+    "m_star": "so many samples determine the support with 95 %",
     "fano": "so many any method needs for 95 %",
     "ratio": "m90 / m_star",
     "ratio_low": "95 % interval",

@@ -31,9 +31,13 @@ RECORD = {
     "task": "kind of rule; null for a user's own table",
     "description": "the same in words",
     "label": "name of the label column of a user's own table",
+    "positive": "its word that is 1, if labels are words",
     "names": "names of its T columns",
+    "notices": "what was taken for granted in reading it",
+    "rows": "its rows",
+    "distinct": "how many of them differ",
     "T": "positions",
-    "k": "size of the support; null where the attention decides",
+    "k": "size of the support; null where the rule decides",
     "p": "P(bit = 1)",
     "noise": "probability that a label of the sample was flipped",
     "table": "the rule: 2^k labels, least significant bit first",
@@ -44,15 +48,26 @@ RECORD = {
     "redraws": "samples drawn in vain before this one",
     "chance": "accuracy of the best constant answer (own table: on the held-out rows)",
     "support_true": "positions that the rule depends on",
-    "support_found": "positions, or column names, of most attention",
+    "support_found": "positions of most attention; own table: the columns of the rule",
+    "rule": "the rule that the model holds, in words; null where none was found",
+    "rule_exact": "whether the model is that rule on every input",
+    "rule_differs": "own table: training rows on which the model says something else",
+    "rule_train_accuracy": "own table: of the rule, on the rows to train on",
+    "rule_holdout_accuracy": "own table: of the rule, on the rows held out",
+    "certain": "own table: nothing near explains the rows nearly as well",
+    "why": "own table: what is in doubt, where something is",
+    "label_noise": "own table: the share of labels that look flipped, where the rule is certain",
+    "substitutes": "own table: {column: [[another, equal | complementary | as good, rows]]}",
+    "tried": "own table: [model, its rule, certain, why] of each that was tried",
     "train_accuracy": "on the m examples, with the labels trained on",
     "train_loss": "mean logistic loss after the last step (of the last batch, in the plain loop)",
     "holdout": "number of fresh examples, or held-out rows",
+    "holdout_distinct": "own table: how many of them differ",
     "holdout_accuracy": "on those (drawn task: against clean labels)",
     "holdout_interval": "own table: 95 % Wilson interval of holdout_accuracy",
     "noisy_holdout_accuracy": "drawn task: against labels with the same noise",
     "learned": "drawn task: exact support, every fresh example right; own table: the interval lies "
-               "above chance",
+               "above chance; null: too few distinct rows held out",
     "method": "pgd or adam",
     "model": "paper, scalar, gpt or mlp",
     "heads": "attention heads",
@@ -60,12 +75,9 @@ RECORD = {
     "steps": "steps taken",
     "seconds": "of training",
     "norms": "every bounded norm: {name: {value, radius}}, the largest over the heads",
-    "rule": "the rule that the model holds, in words",
-    "rule_exact": "whether the model is that rule on every input",
     "certificate": "what is certain about the error: {error, confidence, text, rule, prefix, "
                    "differs, nats, norms}",
-    "attention_top": "[position, mean attention] of the ten strongest, and of as many as were "
-                     "found; mlp: flip rates",
+    "attention_top": "[position, mean attention] of the ten strongest, and of those found",
     "next": "what a run of the loop that learned nothing lacks: more examples or more steps",
     "residual": "||x - P(x - g)||, g the gradient of the mean training loss: how far from "
                 "stationary training ended",
@@ -97,9 +109,10 @@ def record_of(result, seconds, X, y, found, **known):
     """The record of a run, its keys those of RECORD: what is known of it and what the training
     itself says."""
     weights, logits = result.strength(), result.logits(X)
-    top = np.argsort(-weights, kind="stable")[:max(10, len(found))]
+    order = np.argsort(-weights, kind="stable")
+    top = [*order[:10], *(t for t in order[10:] if t in found)]
     return dict.fromkeys(RECORD) | known | {
-        "T": result.model.T, "m": len(y), "heads": result.model.H, "radius": result.model.radius,
+        "T": result.T, "m": len(y), "heads": result.model.H, "radius": result.model.radius,
         "version": VERSION, "train_accuracy": float(((logits > 0) == y).mean()),
         "train_loss": float(result.history["loss"][-1]), "steps": len(result.history["step"]),
         "seconds": round(seconds, 4), "norms": norms(result),
@@ -122,28 +135,25 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw,
                                             rule_known=table is not None)
 
+    def rows():
+        return drawn.sample(streams(seed, 5)[4], ROWS)[0]
+
+    def again(X, y):
+        fewer = replace(train, restarts=2) if train.method == "adam" else train
+        return timed_fit(X, y, config, np.random.default_rng(seed), fewer, None)[0]
+
     def run(training=None, counting=None):
         result, seconds = timed_fit(X, y, config, training_rng, train, training)
         right = count_correct([result.predict], drawn, holdout_rng, callback=counting)
         clean, noisy = right[0].tolist()
-        found = result.support(k)
-
-        def rows():
-            return drawn.sample(streams(seed, 5)[4], ROWS)[0]
-
-        def again(X, y):
-            fewer = replace(train, restarts=2) if train.method == "adam" else train
-            return timed_fit(X, y, config, np.random.default_rng(seed), fewer, None)[0]
-
+        found, name_bits = result.support(k), math.log2(math.comb(T, k))
         sure = certainty(result, X, y, k=k, train_again=again, rows=rows,
                          without=REDRAWN if redraw else None)
         return result, record_of(
-            result, seconds, X, y, found, certificate=sure,
-            **holds(result, rows, [f"bit {t}" for t in range(T)]), task=task, description=str(drawn), k=k, p=drawn.p,
-            noise=drawn.noise, table=list(drawn.table),
-            **dict.fromkeys(("support_bits", "information_limit"), math.log2(math.comb(T, k))),
-            determined=determined, redraws=redraws,
-            chance=round(drawn.chance, 12), support_true=list(drawn.support),
+            result, seconds, X, y, found, certificate=sure, **holds(result, rows), task=task,
+            description=str(drawn), k=k, p=drawn.p, noise=drawn.noise, table=list(drawn.table),
+            support_bits=name_bits, information_limit=name_bits, determined=determined,
+            redraws=redraws, chance=round(drawn.chance, 12), support_true=list(drawn.support),
             support_found=list(found), holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT,
             noisy_holdout_accuracy=noisy / HOLDOUT,
             learned=found == drawn.support and clean == HOLDOUT, method=method, model=model,

@@ -116,48 +116,63 @@ class Evidence:
         return support
 
     def verdict(self, rule, names):
-        """Whether a rule is certain: the five conditions below, and the first that fails."""
-        support, labels = rule.support, np.asarray(rule.table)
-        counts = self.counts(support)
-        wrong = counts[np.arange(len(labels)), 1 - labels]
-        e = int(wrong.sum())
-        share = (e + 0.5) / (self.m + 1)
-        price = self.cost(e, rule.k)
-        gain = float(self.cost(self.errors(()), 0) - price)
-        # 1  It explains the labels better than a constant.
-        if rule.k == 0 or gain < GAIN:
-            return Verdict(False, gain, "it explains hardly more of the labels than chance would")
-        # 2  Its errors are few enough to be noise.
-        if e > NOISIEST * self.m:
-            return Verdict(False, gain, f"it errs on {100 * e / self.m:.0f} % of the rows")
-        # 3  Every entry of its table is borne out: the rows for it outweigh those against it.
-        weight = math.log((1 - share) / share)
-        margins = weight * (counts[np.arange(len(labels)), labels] - wrong)
-        if np.exp(-margins).sum() > DOUBT:
-            return Verdict(False, gain, self.unseen(rule, int(margins.argmin()), names))
-        # 4  No rule on the supports around its own explains the rows nearly as well. Of more
-        #    columns the code counts half: a simple rule is likelier, but not so much as to be sure.
-        near = {}
-        same = set().union(*(set().union(*self.same_or_opposite(t)) for t in support))
-        for other, rival, _ in self.rivals(support):
-            if not set(other) & same:
-                more = max(0.0, self.code(len(other)) - self.code(rule.k))
-                near[other] = math.exp(min(0.0, price - rival + more / 2))
-        if sum(near.values()) > DOUBT:
-            return Verdict(False, gain, self.nearest(rule, max(near, key=near.get), names))
-        # 5  No pair of columns has to do with its errors.
-        pair = self.telling_pair(rule)
-        if pair is not None:
-            said = " and ".join(names[t] for t in pair)
-            return Verdict(False, gain, f"its errors depend on {said}, together")
+        """Whether a rule is certain; otherwise why not, by the first of five doubts."""
+        gain = float(self.cost(self.errors(()), 0) - self.price(rule))
+        for doubt in (self.weak, self.noisy, self.thin, self.rivalled, self.entangled):
+            why = doubt(rule, names)
+            if why is not None:
+                return Verdict(False, gain, why)
         return Verdict(True, gain)
 
-    def unseen(self, rule, pattern, names):
-        """Why an entry of the table is in doubt."""
-        said = ", ".join(f"{names[t]} = {pattern >> j & 1}" for j, t in enumerate(rule.support))
-        rows = int(self.counts(rule.support)[pattern].sum())
-        found = f"only {rows}" if rows else "no"
-        return f"{found} row{'' if rows == 1 else 's'} with {said}"
+    def wrong(self, rule):
+        """On how many rows a rule errs, for each entry of its table (2^s,)."""
+        counts = self.counts(rule.support)
+        return counts[np.arange(len(counts)), 1 - np.asarray(rule.table)]
+
+    def price(self, rule):
+        """The cost of a rule."""
+        return self.cost(self.wrong(rule).sum(), rule.k)
+
+    def weak(self, rule, names):
+        """1  It hardly explains the labels better than a constant."""
+        if rule.k == 0 or self.cost(self.errors(()), 0) - self.price(rule) < GAIN:
+            return "it explains hardly more of the labels than chance would"
+
+    def noisy(self, rule, names):
+        """2  Its errors are too many to be noise."""
+        share = self.wrong(rule).sum() / self.m
+        if share > NOISIEST:
+            return f"it errs on {100 * share:.0f} % of the rows"
+
+    def thin(self, rule, names):
+        """3  An entry of its table is not borne out: the rows for it hardly outweigh the others."""
+        counts, wrong = self.counts(rule.support), self.wrong(rule)
+        share = (wrong.sum() + 0.5) / (self.m + 1)
+        margins = math.log((1 - share) / share) * (counts.sum(axis=1) - 2 * wrong)
+        if np.exp(-margins).sum() > DOUBT:
+            thinnest = int(margins.argmin())
+            rows = int(counts[thinnest].sum())
+            said = ", ".join(f"{names[t]} = {thinnest >> j & 1}"
+                             for j, t in enumerate(rule.support))
+            return f"{f'only {rows}' if rows else 'no'} row{'' if rows == 1 else 's'} with {said}"
+
+    def rivalled(self, rule, names):
+        """4  A rule on a support around its own explains the rows nearly as well. Of more columns
+        the code counts half: a simple rule is likelier, but not so much as to be sure."""
+        price, near = self.price(rule), {}
+        same = set().union(*(set().union(*self.same_or_opposite(t)) for t in rule.support))
+        for other, cost, _ in self.rivals(rule.support):
+            if not set(other) & same:
+                more = max(0.0, self.code(len(other)) - self.code(rule.k))
+                near[other] = math.exp(min(0.0, price - cost + more / 2))
+        if sum(near.values()) > DOUBT:
+            return self.nearest(rule, max(near, key=near.get), names)
+
+    def entangled(self, rule, names):
+        """5  Its errors depend on a pair of columns."""
+        pair = self.telling_pair(rule)
+        if pair is not None:
+            return f"its errors depend on {' and '.join(names[t] for t in pair)}, together"
 
     def nearest(self, rule, other, names):
         """Why a rival support leaves a rule in doubt."""

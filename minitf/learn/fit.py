@@ -18,7 +18,6 @@ from minitf.learn.search import fit_bounded, longest_search
 from minitf.learn.starts import ALL, POLISH, steps_of_starts, train_from_starts
 from minitf.model import ModelConfig, constraints, same_shapes, shapes
 from minitf.optim import fixed_point_residual
-from minitf.projections import Ball, Intersection, Simplex
 from minitf.tasks import examples
 
 DOUBTFUL = 0.6          # errors in training, of those of the more frequent label, that are no fit
@@ -46,7 +45,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     model      ModelConfig.paper(T) unless given
     rng        draws the start and the batches of the loop; a fixed one unless given
     params     where to start (the bounded search starts from uniform attention)
-    sets       {name: Ball, Simplex or Intersection} in the place of constraints(model); every
+    sets       {name: set with .project(x)} in the place of constraints(model); every
                iterate lies in them. With params or sets given, the loop trains.
     callback   callback(Progress) is called after every step; what it raises ends the training
     negations  the model reads 2 T bits, the columns and then their complements: a bounded head
@@ -112,8 +111,8 @@ def checked_sets(sets, model):
     require(isinstance(sets, dict), "sets", "a dict {parameter: set}", sets, TypeError)
     for name, set_ in sets.items():
         require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
-        require(isinstance(set_, (Ball, Simplex, Intersection)), f"sets[{name!r}]",
-                "a Ball, Simplex or Intersection", set_, TypeError)
+        able = callable(getattr(set_, "project", None))
+        require(able, f"sets[{name!r}]", "a set with .project", set_, TypeError)
     return sets
 
 

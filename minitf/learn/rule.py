@@ -17,9 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
-from minitf.checks import bits, require, shape
+from minitf.checks import require, shape
 from minitf.learn.words import in_words
-from minitf.tasks import count_ones, flips
+from minitf.tasks import bits, count_ones, flips
 
 MOST_EXACT = 12         # positions that an exact rule may depend on
 MOST_READ = 6           # positions of a rule that is read off rows

@@ -47,6 +47,8 @@ class Point(NamedTuple):
 
     def where(self, better, other):
         """This point for the descents that are better, the other for the rest."""
+        if better.all():
+            return self
         return Point(*(np.where(better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
                        for new, old in zip(self, other)))
 

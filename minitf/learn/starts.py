@@ -74,7 +74,7 @@ def train_from_starts(X, y, model, rng, train, start, sets, report):
 
 def one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh, name, report):
     """The stages few, all and polish from one start: Ended."""
-    def descent(rows, params, train, steps, until, why, fade=None):
+    def descent(rows, params, train, steps, why, until=lambda params: False, fade=None):
         """At most so many steps, until a look says enough: the parameters, the share undecided."""
         some = (X, y) if rows is None else (X[rows], y[rows])
         moving = minibatch_descent(*some, params, model, rng, train, sets, fade)
@@ -89,20 +89,19 @@ def one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh, 
         return len(unseen) > 0 and found(params, X[unseen], y[unseen], model)
 
     some = "all" if seen is None else f"{len(seen)} of {len(X)}"
-    params, left = descent(seen, params, train, most, has_found, f"{some} rows, until a rule shows")
+    params, left = descent(seen, params, train, most, f"{some} rows, until a rule shows", has_found)
     if left == 0:
         return Ended(params, left, "")
     if not has_found(params):
         return Ended(params, left, missing(params, X, y, seen, model))
     large = replace(train, batch=train.batch or LARGE)
-    whole, left = descent(None, params, large, ALL, lambda params: False,
-                          "a rule shows: all rows, until they agree")
+    whole, left = descent(None, params, large, ALL, "a rule shows: all rows, until they agree")
     if left == 0:
         return Ended(whole, left, "")
-    decay = train.weight_decay if sets or train.weight_decay is not None else DECAY
-    slow = replace(large, weight_decay=decay)
-    params, _ = descent(None, params, slow, POLISH, lambda params: False,
-                        "a rule shows through noise: all rows, smaller steps", POLISH)
+    keeps = sets or train.weight_decay is not None
+    slow = large if keeps else replace(large, weight_decay=DECAY)
+    why = "a rule shows through noise: all rows, smaller steps"
+    params, _ = descent(None, params, slow, POLISH, why, fade=POLISH)
     return Ended(params, unsure(params, fresh, model, noise_level(params, X, y, model)), "")
 
 

@@ -81,13 +81,18 @@ def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     evidence, answers = Evidence(X, y), []
     for one in tries or usual_tries(X.shape[1]):
-        answers.append(attempt(evidence, one, names, rng, callback))
+        answers.append(attempt(evidence, one, names, rng, named(one.name, callback)))
         if settled(answers[-1]):
             break
     best = min(answers, key=lambda found: (not found.certain, -found.verdict.gain,
                                            found.differs))
     tried = tuple((found.name, found.rule, found.verdict) for found in answers)
     return Answer(**{**vars(best), "tried": tried})
+
+
+def named(name, callback):
+    """A callback that is told which model is in training."""
+    return callback and (lambda progress: callback(progress._replace(note=name)))
 
 
 def independent_rows(X, y):

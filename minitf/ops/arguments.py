@@ -41,11 +41,9 @@ def check(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=Non
     """Check the arguments of attention; return them as Arguments."""
     q, k, v = floats("q", q), floats("k", k), floats("v", v)
     shared = check_shapes(q, k, v)
-    lead = np.broadcast_shapes(q.shape[:-3], k.shape[:-3])
-    scores = (*lead, *q.shape[-3:-2], q.shape[-2], k.shape[-2])
     dtype = np.result_type(q, k, v)
     if bias is not None:
-        bias = fitting("bias", floats("bias", bias, finite=True), scores)
+        bias = fitting("bias", floats("bias", bias, finite=True), q, k)
         dtype = np.result_type(dtype, bias)
     if sinks is not None:
         sinks = floats("sinks", sinks)
@@ -56,10 +54,10 @@ def check(q, k, v, *, mask=None, bias=None, sinks=None, causal=False, window=Non
         dtype = np.result_type(dtype, sinks)
     q, k, v, bias, sinks = (x if x is None else x.astype(dtype, copy=False)
                             for x in (q, k, v, bias, sinks))
-    mask = None if mask is None else check_mask(mask, scores)
-    keep = None if keep is None else check_keep(keep, scores, q.real.dtype)
-    band = band_of(causal, window, *scores[-2:])
-    segments = None if segments is None else check_segments(segments, lead, *scores[-2:])
+    mask = None if mask is None else check_mask(mask, q, k)
+    keep = None if keep is None else check_keep(keep, q, k)
+    band = band_of(causal, window, q.shape[-2], k.shape[-2])
+    segments = None if segments is None else check_segments(segments, q, k)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else real("scale", scale)
     if softcap is not None:
         softcap = positive("softcap", softcap)
@@ -79,7 +77,8 @@ def check_shapes(q, k, v):
     divides = H == G or H[0] and G[0] and H[0] % G[0] == 0
     require(divides, "k", f"a number of heads that divides {H and H[0]}", k)
     leads = q.shape[:-3], k.shape[:-3], v.shape[:-3]
-    require(broadcasts(*leads), "q, k, v", "leading axes that broadcast", leads)
+    fit = leads[0] == leads[1] == leads[2] or broadcasts(*leads)
+    require(fit, "q, k, v", "leading axes that broadcast", leads)
     return 1 if H == G else H[0] // G[0]
 
 
@@ -91,33 +90,36 @@ def broadcasts(*shapes):
         return False
 
 
-def fitting(name, x, scores):
+def fitting(name, x, q, k):
     """Return x, which must broadcast to the scores."""
+    lead = np.broadcast_shapes(q.shape[:-3], k.shape[:-3])
+    scores = *lead, *q.shape[-3:-1], k.shape[-2]
     fits = broadcasts(x.shape, scores) and np.broadcast_shapes(x.shape, scores) == scores
     require(fits, name, f"a shape that broadcasts to the scores {scores}", x)
     return x
 
 
-def check_mask(mask, scores):
+def check_mask(mask, q, k):
     """Return the mask as an array of booleans or of numbers to add."""
     mask = array("mask", mask)
     kinds = "booleans (True = may attend), or float32 or float64 numbers to add"
     require(mask.dtype in (np.bool_, np.float32, np.float64), "mask", kinds, mask, TypeError)
-    return fitting("mask", mask, scores)
+    return fitting("mask", mask, q, k)
 
 
-def check_keep(keep, scores, dtype):
+def check_keep(keep, q, k):
     """Return the factors of the weights in the dtype of the scores."""
     keep = floats("keep", keep, finite=True)
     require(keep.dtype.kind == "f", "keep", "real numbers", keep, TypeError)
-    return fitting("keep", keep.astype(dtype, copy=False), scores)
+    return fitting("keep", keep.astype(q.real.dtype, copy=False), q, k)
 
 
-def check_segments(segments, lead, Tq, Tk):
+def check_segments(segments, q, k):
     """Return (query ids, key ids) as integer arrays (batch axes, Tq) and (batch axes, Tk)."""
     pair = isinstance(segments, (tuple, list)) and len(segments) == 2
     require(pair, "segments", "a pair (query ids, key ids)", segments)
     ids = [array("segments", x) for x in segments]
+    lead, Tq, Tk = np.broadcast_shapes(q.shape[:-3], k.shape[:-3]), q.shape[-2], k.shape[-2]
     for x, T in zip(ids, (Tq, Tk)):
         require(x.dtype.kind in "iu", "segments", "integers", x, TypeError)
         fits = x.shape[-1:] == (T,) and broadcasts(x.shape[:-1], lead)

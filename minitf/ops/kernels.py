@@ -21,10 +21,10 @@ keep_freed_memory()
 
 def sum_to(dx, like):
     """Sum dx over the axes along which an array of shape `like` was broadcast: its transpose."""
+    if dx.shape == like:
+        return dx
     extra = dx.ndim - len(like)
     stretched = tuple(extra + i for i, n in enumerate(like) if n == 1 and dx.shape[extra + i] != 1)
-    if not (extra or stretched):
-        return dx
     return dx.sum(axis=tuple(range(extra)) + stretched).reshape(like)
 
 

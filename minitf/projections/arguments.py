@@ -19,6 +19,14 @@ class OnMatrices:
         x = reals(name, x)
         return matrices(x[..., None] if self.axes == 1 else x)
 
+    def of_case(self, cases, shape, i, unit):
+        """The set of the case at index i of arrays of this shape, in lengths of a unit."""
+        new = {}
+        for name in {"radius", "low", "high"} & vars(self).keys():
+            value = spread(name, getattr(self, name), cases if name == "radius" else shape)
+            new[name] = (value if isinstance(value, float) else value[i]) / unit
+        return dataclasses.replace(self, **new)
+
     def _fields(self):
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
@@ -42,7 +50,7 @@ def numbers(name, value, expected, where):
 
 def spread(name, value, shape):
     """A number as it is, an array at the shape it is wanted in."""
-    if np.ndim(value) == 0:
+    if isinstance(value, float):
         return value
     fits = np.ndim(value) <= len(shape) and all(
         n in (1, m) for n, m in zip(value.shape[::-1], shape[::-1]))

@@ -121,16 +121,20 @@ class Ball(ConvexSet):
         limit = self._radii(M) * (1 + slack(M.dtype)) + denormal(M)
         return measure(M, self.kind) <= limit
 
+    def _is_everything(self):
+        everywhere = self.radius == math.inf
+        return everywhere if isinstance(everywhere, bool) else bool(everywhere.all())
+
     def _radii(self, M):
         return spread("radius", self.radius, M.shape[:-2])
 
     def _nearest(self, M, _):
-        if np.all(self.radius == math.inf):
+        if self._is_everything():
             return M.copy()
         return PROJECTION[self.kind](M, self._radii(M))
 
     def _differentiable(self, M, _):
-        if np.all(self.radius == math.inf):
+        if self._is_everything():
             return M.copy(), lambda dP: dP.copy()
         return DIFFERENTIABLE[self.kind](M, self._radii(M))
 

@@ -17,6 +17,7 @@ from minitf.projections.nearest import (
     resized,
     signed,
 )
+from minitf.projections.newton import per_row
 from minitf.projections.norms import l2
 
 # ---- vectors of parts: (v, r) -> p, free, pullback; the free move, the threshold fixed ----
@@ -37,7 +38,7 @@ def l1_pullback(v, r):
 
 def linf_pullback(v, r):
     """p = min(v, r):      dv = dp where v <= r, else 0."""
-    cap = np.asarray(r)[..., None]
+    cap = per_row(r)
     free = (v <= cap) & (cap > 0)
     return onto_linf(v, r), free, lambda dp: free * dp
 
@@ -70,7 +71,7 @@ def entries(onto):
     """P = sign(M) p(|M|):      dM = sign(M) dp(sign(M) dP)."""
     def projection(M, r):
         sign = np.copysign(1.0, M)
-        p, _, back = onto(np.abs(M), np.asarray(r)[..., None])
+        p, _, back = onto(np.abs(M), per_row(r))
         return signed(p.copy(), M), lambda dP: sign * back(sign * dP)
     return projection
 

@@ -6,6 +6,7 @@ of columns or rows the first); parts that are 0, or below 1e-290 of the largest,
 import numpy as np
 
 from minitf.projections.nearest import entries, lengths, of_kinds, singular_values
+from minitf.projections.newton import per_row
 
 
 def vertex(v, r):
@@ -13,19 +14,19 @@ def vertex(v, r):
     s = np.zeros(v.shape)
     first = v.argmax(axis=-1)[..., None]
     top = np.take_along_axis(v, first, axis=-1)
-    np.put_along_axis(s, first, np.where(top > 0, np.asarray(r)[..., None], 0.0), axis=-1)
+    np.put_along_axis(s, first, np.where(top > 0, per_row(r), 0.0), axis=-1)
     return s
 
 
 def corner(v, r):
     """r at all positive parts: the furthest point of the linf ball."""
     top = v.max(axis=-1, keepdims=True, initial=0)
-    return np.where(v > 1e-290 * top, np.asarray(r)[..., None], 0.0)
+    return np.where(v > 1e-290 * top, per_row(r), 0.0)
 
 
 def corner_of_one_row(v, r):
     """r at all positive parts of the row of largest sum: the furthest point of the linf,1 ball."""
-    return corner(v, vertex(v.sum(axis=-1), r[..., 0]))
+    return corner(v, vertex(v.sum(axis=-1), r if isinstance(r, float) else r[..., 0]))
 
 
 FURTHEST = of_kinds(entries, lengths, singular_values, vertex, corner, corner_of_one_row)

@@ -1,5 +1,4 @@
 """The point common to several sets that is nearest, certified."""
-import dataclasses
 import functools
 import math
 import warnings
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from minitf.checks import require, shape
-from minitf.projections.arguments import spread
 from minitf.projections.balls import Ball, ConvexSet
 from minitf.projections.lagrangian import nearest_common
 from minitf.projections.norms import reals
@@ -77,30 +75,21 @@ class Intersection:
 
     def _of_case(self, x, i, unit):
         """The sets of one matrix of x, in lengths of a unit; several boxes are one."""
-        sets = []
-        for s in self.sets:
-            if isinstance(s, Box):
-                ends = {name: spread(name, getattr(s, name), x.shape) for name in ("low", "high")}
-                new = {name: _at(end, i) / unit for name, end in ends.items()}
-            else:
-                radius = spread("radius", s.radius, self._cases(x))
-                new = {"radius": float(_at(radius, i)) / unit}
-            sets.append(dataclasses.replace(s, **new))
+        sets = [s.of_case(self._cases(x), x.shape, i, unit) for s in self.sets]
         boxes = [s for s in sets if isinstance(s, Box)]
         if len(boxes) < 2:
             return sets
         low = functools.reduce(np.maximum, [s.low for s in boxes])
         high = functools.reduce(np.minimum, [s.high for s in boxes])
         require(np.all(low <= high), "sets", "sets with a common point", self.sets)
-        return [s for s in sets if s not in boxes] + [Box(low, high, boxes[0].axes)]
+        return sets[:-len(boxes)] + [Box(low, high, boxes[0].axes)]
 
     def _nearest(self, x, i):
         """p, normals, gap, sweeps for one matrix, computed in lengths of the smallest radius."""
-        radii = [s.radius for s in self._of_case(x, i, 1.0) if isinstance(s, (Ball, Simplex))]
-        least = min((r for r in radii if 0 < r < math.inf), default=1.0)
-        unit = 2.0 ** math.frexp(least)[1]
-        common = _Common(self._of_case(x, i, unit))
-        p, normals, gap, sweeps = common.nearest(x[i].astype(np.float64) / unit)
+        radii = [getattr(s, "radius", 0.0) for s in self._of_case(x, i, 1.0)]
+        unit = 2.0 ** math.frexp(min((r for r in radii if 0 < r < math.inf), default=1.0))[1]
+        sets = self._of_case(x, i, unit)
+        p, normals, gap, sweeps = _common_point(x[i].astype(np.float64) / unit, sets)
         return unit * p, [unit * u for u in normals], unit * unit * gap, sweeps
 
 
@@ -110,85 +99,58 @@ def _order(s):
     return not isinstance(s, Simplex), isinstance(s, Box), everything
 
 
-def _at(value, i):
-    return value if np.ndim(value) == 0 else value[i]
-
-
 def _certificate(x, p, sets, normals):
     """The gap of p with these normals; the first is what the others lack of x - p."""
     split = [x - p - sum(normals[1:]), *normals[1:]]
     return sum(float(s.support(part)) for s, part in zip(sets, split)) - np.sum((x - p) * p)
 
 
-class _Common:
-    """The common points of the sets of one matrix."""
+def _contain(sets, p):
+    return all(s.contains(p) for s in sets)
 
-    def __init__(self, sets):
-        self.sets = sets
-        self.active = [s for s in sets if not _is_everything(s)] or sets[:1]
 
-    def contain(self, p):
-        return all(bool(s.contains(p)) for s in self.active)
+def _common_point(x, sets):
+    """p, normals, gap, sweeps: by one projection if it lands in all sets, else by many."""
+    corners = [s.project(x) for s in sets]
+    for s, p in zip(sets, corners):
+        if _contain(sets, p):
+            normals = [x - p if other is s else np.zeros_like(x) for other in sets]
+            return p, normals, _certificate(x, p, sets, normals), 0
+    boxed = isinstance(sets[-1], Box)
+    centre = sets[0].project(np.zeros_like(x))      # by symmetry common, if there are balls alone
+    central = _contain(sets, centre)
+    require(central or boxed, "sets", "sets with a common point", sets)
+    size = min(np.linalg.norm(p) for p in corners)
+    wanted = 1e-12 * min(abs(float(s.support(np.abs(x)))) for s in sets)
+    own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
 
-    def nearest(self, x):
-        corners = [s.project(x) for s in self.active]
-        for s, p in zip(self.active, corners):
-            if self.contain(p):
-                normals = [x - p if other is s else np.zeros_like(x) for other in self.sets]
-                return p, normals, _certificate(x, p, self.sets, normals), 0
-        centre = self._centre(x)
-        size = min(np.linalg.norm(p) for p in corners)
-        scale = min(float(np.abs(s.support(np.abs(x)))) for s in self.active)
-        boxed = isinstance(self.active[-1], Box) and not isinstance(self.active[0], Simplex)
-        own = -1 if boxed else 0                # the set whose limits, 0 among them, have no slack
-
-        def certified(points, normals):
-            gap = _certificate(x, points[own], self.active, normals)
-            return abs(gap) <= 1e-12 * scale and self.contain(points[own])
-
-        points, normals, apart, sweeps = nearest_common(x, self.active, corners[-1], size, certified)
+    def certified(points, normals):
         p = points[own]
-        met = centre is not None or apart <= 1e-6 * size
-        require(met, "sets", "sets with a common point", self.sets)
-        if not certified(points, normals):
-            p = self._pull_inside(p, centre)
-        gap = _certificate(x, p, self.active, normals)
-        if abs(gap) > 1e-12 * scale or not self.contain(p):
-            text = f"Intersection: gap {gap:.3g} > {1e-12 * scale:.3g} after {sweeps} sweeps"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
-        by_set = dict(zip(map(id, self.active), normals))
-        return p, [by_set.get(id(s), np.zeros_like(x)) for s in self.sets], gap, sweeps
+        return _contain(sets, p) and abs(_certificate(x, p, sets, normals)) <= wanted
 
-    def _centre(self, x):
-        """The common point that symmetry shows: 0, the middle of the simplex; None with a box."""
-        centre = self.active[0].project(np.zeros_like(x))
-        if self.contain(centre):
-            return centre
-        boxed = any(isinstance(s, Box) for s in self.active)
-        require(boxed, "sets", "sets with a common point", self.sets)
-
-    def _pull_inside(self, y, centre):
-        """Move y towards the centre just so far that every ball contains it: norms are convex."""
-        if centre is None:
-            return y
-        t = 1.0
-        for s in self.active:
-            if isinstance(s, Ball) and not s.contains(y):
-                start = s.norm(centre)
-                t = min(t, max(0.0, (s.radius - start) / (s.norm(y) - start)))
-        return t * y + (1 - t) * centre
+    points, normals, apart, sweeps = nearest_common(x, sets, corners[-1], size, certified)
+    require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
+    p, done = points[own], certified(points, normals)
+    p = _pull_inside(p, centre, sets) if central and not done else p
+    gap = _certificate(x, p, sets, normals)
+    if not done:
+        text = f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
+    return p, normals, gap, sweeps
 
 
-def _is_everything(s):
-    """Whether a set excludes nothing."""
-    if isinstance(s, Box):
-        return bool(np.all(s.low == -math.inf) and np.all(s.high == math.inf))
-    return isinstance(s, Ball) and s.radius == math.inf
+def _pull_inside(y, centre, sets):
+    """Move y towards the centre just so far that every ball contains it: norms are convex."""
+    t = 1.0
+    for s in sets:
+        if isinstance(s, Ball) and not s.contains(y):
+            start = s.norm(centre)
+            t = min(t, max(0.0, (s.radius - start) / (s.norm(y) - start)))
+    return t * y + (1 - t) * centre
 
 
 def project(x, set):
     """Return the point of a set nearest to x: set.project(x)."""
-    known = callable(getattr(set, "project", None))
     kinds = "a Ball, Box, Simplex, Intersection or an object with .project"
-    require(known, "set", kinds, set, TypeError)
+    require(callable(getattr(set, "project", None)), "set", kinds, set, TypeError)
     return set.project(x)

@@ -13,6 +13,8 @@ distance of x in radii, keeps p from leaving the sets behind while it is not kno
 faces matter; it falls to 0 by tens. Source: Rockafellar 1976; Qi and Sun 1993 (semismooth Newton);
 Li, Sun and Toh 2018 (the two together).
 """
+from functools import partial
+
 import numpy as np
 
 ROUNDS, STEPS, TENS = 40, 30, 10.0
@@ -30,22 +32,10 @@ def nearest_common(x, sets, start, size, enough):
     most, closest, sweeps = 100 * far, np.inf, 0
     p, u = start, [np.zeros_like(x) for _ in sets]
     for _ in range(ROUNDS):
-        # 1. Newton's steps from p, each no further than where phi rises again
-        centre, at = p, Sweep(p, u, x, sets, sigma, omega, p)
-        sweeps += 1
-        for _ in range(STEPS):
-            noise = 4e-16 * (sigma * size + length)
-            if at.slope <= max((1 + omega) ** 0.5 * at.apart, noise):
-                break
-            d = conjugate_gradients(at.hessian, -at.grad)
-            down, t = np.vdot(at.grad, d), 1.0
-            while True:
-                ahead = Sweep(p + t * d, u, x, sets, sigma, omega, centre)
-                sweeps += 1
-                if np.vdot(ahead.grad, d) <= -0.5 * down or t < 1e-3:
-                    break
-                t /= 2
-            p, at = p + t * d, ahead
+        # 1. Newton's steps from p
+        noise = 4e-16 * (sigma * size + length)
+        p, at, count = minimise_phi(p, partial(Sweep, u, x, sets, sigma, omega, p), noise)
+        sweeps += count
         # 2. the normals; p is done when it is certified and gets no closer to the sets
         u, apart = at.normals, at.apart
         if omega == 0 and apart <= 1e-11 * size and (apart <= 1e-14 * size or apart > closest / 2):
@@ -59,10 +49,27 @@ def nearest_common(x, sets, start, size, enough):
     return at.points, u, apart, sweeps
 
 
+def minimise_phi(p, sweep, noise):
+    """Newton's steps, each no further than where phi rises: p, its sweep, how many sweeps."""
+    at, count = sweep(p), 1
+    for _ in range(STEPS):
+        if at.slope <= max(at.weights[0] ** 0.5 * at.apart, noise):
+            break
+        d = conjugate_gradients(at.hessian, -at.grad)
+        down, t = np.vdot(at.grad, d), 2.0
+        while t > 1e-3:
+            t /= 2
+            ahead, count = sweep(p + t * d), count + 1
+            if np.vdot(ahead.grad, d) <= -0.5 * down:
+                break
+        p, at = p + t * d, ahead
+    return p, at, count
+
+
 class Sweep:
     """The projections P_i(z_i) at p, the normals w_i, the gradient and the Hessian of phi."""
 
-    def __init__(self, p, u, x, sets, sigma, omega, centre):
+    def __init__(self, u, x, sets, sigma, omega, centre, p):
         z = [p + normal / sigma for normal in u]
         self.points, self.pullbacks = zip(*(s.projection(at) for s, at in zip(sets, z)))
         self.normals = [sigma * (a - b) for a, b in zip(z, self.points)]

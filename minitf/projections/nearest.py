@@ -8,7 +8,7 @@ number, or an array (...), one a matrix.
 """
 import numpy as np
 
-from minitf.projections.newton import threshold, water_level
+from minitf.projections.newton import per_row, threshold, water_level
 from minitf.projections.norms import l2
 
 
@@ -57,7 +57,7 @@ def seen_as(rows, view, back):
 
 def onto_linf(v, r):
     """Project onto the linf ball:  min ||p - v||^2  subject to  max p <= r.   p = min(v, r)."""
-    return np.minimum(v, np.asarray(r)[..., None])
+    return np.minimum(v, per_row(r))
 
 
 def onto_l1(v, r):
@@ -82,7 +82,7 @@ def onto_linf1(v, r):
     max(0, max_k (C_ik - theta) / k),  and theta solves  sum mu = r.  O(n log n) a row to sort,
     then a few passes. Source: Quattoni, Carreras, Collins and Darrell 2009.
     """
-    r = r[..., 0]                                   # one a matrix, not one a row
+    r = r if isinstance(r, float) else r[..., 0]    # one a matrix, not one a row
     return where(v.max(axis=-1, initial=0).sum(axis=-1) > r, water_level, v, r)
 
 
@@ -105,7 +105,7 @@ def entries(onto):
     """Project the absolute values, row by row, and keep the signs:  P = sign(M) onto(|M|)."""
     def projection(M, r):
         v = np.abs(M, dtype=np.float64, order="C")
-        return signed(onto(v, np.asarray(r)[..., None]), M)
+        return signed(onto(v, per_row(r)), M)
     return projection
 
 

@@ -1,6 +1,13 @@
 """The root of a convex, decreasing, piecewise linear sum, to the last digits."""
 import numpy as np
 
+LONG = 2 ** 15          # entries of a row from which it pays to leave out the small ones first
+
+
+def per_row(r):
+    """A number as it is; an array with one more axis, to go with the rows of another."""
+    return r if isinstance(r, float) else np.asarray(r)[..., None]
+
 
 def threshold(v, r):
     """Return p = max(v - theta, 0) with sum p = r in every row, v of any sign.
@@ -9,7 +16,14 @@ def threshold(v, r):
     between them, at the root for a sample of the row, every s-th entry:
         theta = max_k (v_1 + ... + v_k - r) / k      for v sorted, decreasing.
     """
-    n, r = v.shape[-1], np.asarray(r)[..., None]
+    n, r = v.shape[-1], per_row(r)
+    if v.size == n >= LONG:
+        below = np.nextafter(v.max() - np.max(r), -np.inf)          # theta is above it
+        left = np.flatnonzero(v >= below)
+        if left.size < n / 2:
+            p = np.zeros(v.shape)
+            p.reshape(-1)[left] = threshold(v.reshape(-1)[left], float(np.max(r)))
+            return p
     sample = np.sort(v[..., ::-(-n // 1024)])[..., ::-1]
     size = sample.shape[-1]
     first = (sample.cumsum(axis=-1) - r * size / n) / np.arange(1, size + 1)
@@ -32,7 +46,7 @@ def threshold(v, r):
 
 def water_level(v, r):
     """Return min(v, mu) with the row levels mu of `onto_linf1`, sum mu = r. v (..., rows, n)."""
-    n, r = v.shape[-1], np.asarray(r)[..., None]
+    n, r = v.shape[-1], per_row(r)
     k = np.arange(1, n + 1)
     C = np.sort(v)[..., ::-1].cumsum(axis=-1)
     top = C[..., -1].max(axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ from minitf.checks import require
 from minitf.projections.arguments import denormal, numbers, slack, spread
 from minitf.projections.balls import ConvexSet
 from minitf.projections.nearest import whole
-from minitf.projections.newton import threshold
+from minitf.projections.newton import per_row, threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Simplex(ConvexSet):
         return spread("radius", self.radius, M.shape[:-2])
 
     def _nearest(self, M, _):
-        by_rows = whole(lambda v, r: threshold(v, np.asarray(r)[..., None]))
+        by_rows = whole(lambda v, r: threshold(v, per_row(r)))
         radius = self._radii(M)
         return by_rows(M.astype(np.float64), radius) if M.size else M
 
@@ -56,7 +56,7 @@ class Simplex(ConvexSet):
     def _furthest(self, M, _):
         flat = M.reshape(*M.shape[:-2], -1)
         first = np.arange(flat.shape[-1]) == flat.argmax(axis=-1)[..., None]
-        return (first * np.asarray(self._radii(M))[..., None]).reshape(M.shape)
+        return (first * per_row(self._radii(M))).reshape(M.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """What norms say about error, and which weights exist."""
 from minitf.theory.budgets import HeadBudgets, LayerBudgets, ScalarBudgets
-from minitf.theory.by_norms import certify_norms, rounded
-from minitf.theory.certify import certify
+from minitf.theory.by_norms import NormCertificate, certify_norms, rounded
+from minitf.theory.certify import Certificate, certify, certify_rule, percent, tail_bound
 from minitf.theory.construct import FORMS, MOST_BITS, MOST_K, as_result, construct, verify
 from minitf.theory.error import (
                                  dyadic_budgets,

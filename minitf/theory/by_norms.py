@@ -13,7 +13,7 @@ import numpy as np
 
 from minitf.checks import bits, examples, floats, integer, shape
 from minitf.fast import attention_of, head_shares
-from minitf.learn import Result, logits_of
+from minitf.learn import Result
 from minitf.theory.error import (
     confidence,
     dyadic_budgets,
@@ -77,12 +77,12 @@ def certify_norms(model, X, y, delta=0.05, *, k=None, logits=None):
         model = Result(params, config, attention_of(params, X, config),
                        head_shares(params, X, config), X.mean(axis=0))
     y = bits("y", y, ndim=1)
-    logits = logits_of(model.params, X, model.model) if logits is None else floats("logits", logits)
+    logits = model.logits(X) if logits is None else floats("logits", logits)
     shape("logits", logits, y.shape)
     margins = (2.0 * y - 1) * logits
     fitted = bool(margins.min() > 0)
     g = float(margins.min() if fitted else np.median(abs(logits))) or 1.0
-    k = None if k is None else integer("k", k, 1, model.model.T)
+    k = None if k is None else integer("k", k, 1, model.T)
     with np.errstate(over="ignore", invalid="ignore"):
         found = certified(model, 2 * g, delta / 2, fitted, len(y))
     if isinstance(found, str):
@@ -92,7 +92,7 @@ def certify_norms(model, X, y, delta=0.05, *, k=None, logits=None):
     error = min(1.0, loss + gap)
     strength = model.strength()
     k = int((2 * strength >= strength.max()).sum()) if k is None else k
-    yardstick = occam_m(log_supports(model.model.T, k), TARGET, delta, agnostic=not fitted)
+    yardstick = occam_m(log_supports(model.T, k), TARGET, delta, agnostic=not fitted)
     factor = None if needed is None else needed / yardstick
     # the error of the commoner label: a bound above is vacuous
     guessing = min(y.mean(), 1 - y.mean()) or 1.0

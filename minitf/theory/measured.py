@@ -77,20 +77,26 @@ def averages_family(params, model, scale):
     naming = math.log(3 * 2.5 * (z + 1) ** 2) + log_supports(model.T, z)
 
     def build(W, C):
-        def logcov(eps, m):
-            return naming + mau_max(W, 0.5, 0.95 * eps, m, n) + interval(C, 0.05 * eps)
-
-        def rad(m):
-            return min(0.5, W / 2 * math.sqrt(2 * math.log(2 * model.T) / m) + C / math.sqrt(m))
-
-        def uniform(eps):
-            N = math.ceil(W * (n + 1) / (4 * 0.95 * eps))
-            return naming + log_binomial(N + n, n) + interval(C, 0.05 * eps)
-
-        return logcov, rad, uniform
+        return averages(model.T, n, naming, W, C)
 
     norms = [float(abs(v).sum()) / scale, float(abs(params["c"] + v.sum() / 2)) / scale]
     return f"averages of the bits that single out {z} of them", norms, build
+
+
+def averages(T, n, naming, W, C):
+    """logcov(eps, m), rad(m) and uniform(eps) of averages of T bits that mix n vectors once
+    something is named, in `naming` nats: derived in `averages_family`."""
+    def logcov(eps, m):
+        return naming + mau_max(W, 0.5, 0.95 * eps, m, n) + interval(C, 0.05 * eps)
+
+    def rad(m):
+        return min(0.5, W / 2 * math.sqrt(2 * math.log(2 * T) / m) + C / math.sqrt(m))
+
+    def uniform(eps):
+        N = max(1, math.ceil(W * (n + 1) / (4 * 0.95 * eps)))
+        return naming + log_binomial(N + n, n) + interval(C, 0.05 * eps)
+
+    return logcov, rad, uniform
 
 
 def interval(C, eps):

@@ -15,9 +15,10 @@ class Rademacher(NamedTuple):
     """An empirical Rademacher complexity from below: values (n,) are what members reach for n draws
     of signs.
 
-    mean +- se estimates a lower bound; lower is one with probability 1 - delta (Hoeffding, the
-    values being between 0 and the radius of the class), 0 if that is too few draws to tell. single
-    is the mean over the same signs of the best head that attends to one position as hard as it may.
+    mean +- se estimates a lower bound; lower is one with probability 1 - delta, 0 if there are too
+    few draws to tell: mean - D sqrt(2 log(1/delta)/(m n)), D the radius of the class (McDiarmid
+    over all m n signs: one moves a supremum by at most 2D/m). single is the mean over the same
+    signs of the best head that attends to one position as hard as it may.
     """
     mean: float
     se: float
@@ -54,7 +55,7 @@ def rademacher_lower(X, c, rng, *, signs=60, steps=50, starts=4, delta=0.05):
     share = math.exp(B - np.logaddexp(B, math.log(T)))
     single = abs(share * g + (1 - share) / T * (g.sum(axis=1, keepdims=True) - g)).max(axis=1)
     mean, se = float(values.mean()), float(values.std(ddof=1) / math.sqrt(signs))
-    chance = c.B_u * c.L_s * c.B_V * c.B_X * math.sqrt(math.log(1 / delta) / (2 * signs))
+    chance = c.B_u * c.L_s * c.B_V * c.B_X * math.sqrt(2 * math.log(1 / delta) / (m * signs))
     return Rademacher(mean, se, max(0.0, mean - chance),
                       float(single.mean()) * c.L_s * c.B_u * longest(c), values)
 

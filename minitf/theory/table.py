@@ -15,9 +15,11 @@ from minitf.theory.error import (
     rad_chain,
     rad_dudley_closed,
     sample_complexity,
+    uniform_margin_bound,
 )
 from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
 from minitf.theory.leak import beta_for_leak
+from minitf.theory.measured import averages
 from minitf.theory.networks import scalar_C2, scalar_logcov, scalar_parts
 from minitf.theory.rademacher import rademacher_lower
 from minitf.theory.readout import ramps
@@ -37,6 +39,7 @@ ROUTES = {
     "best": {"q": ["sid", "mau", "vol"], "W_V": ["frobenius", "vol"], "u": ["sid", "vol"]},
     "length_free": {"q": ["mau-norm"], "W_V": ["mau-norm"], "u": ["sid", "vol"]},
 }
+EVERYWHERE = ROUTES["length_free"] | {"u": ["vol"]}     # covers of the whole domain
 
 
 def and_class(T, k):
@@ -100,29 +103,60 @@ def count_parameters(eps, m, c):
     return param_count_logcov(eps, D, r, b)
 
 
+def narrow(c, k):
+    """c with positions of random signs, `position_width` wide."""
+    return replace(c, d=position_width(c.T, k) + 3, B_q=2 * math.sqrt(2) * c.B_q)
+
+
 def routes(c, k):
     """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and at
     `position_width` + 3."""
-    wide = replace(c, d=position_width(c.T, k) + 3, B_q=2 * math.sqrt(2) * c.B_q)
     found = {name: partial(scalar_logcov, c=c, covers=covers) for name, covers in ROUTES.items()}
     return found | {"count": partial(count_parameters, c=c),
-                    "count_narrow": partial(count_parameters, c=wide)}
+                    "count_narrow": partial(count_parameters, c=narrow(c, k))}
 
 
-def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None):
+def bounded_head(k, T, delta, named):
+    """The bound, a function of m, of the class that the bounded head is trained in: averages of
+    the bits, whose attention does not see them.
+
+    f = 1/2 + <v, b - 1/2> + c with ||v||_1 <= W, |c| <= W/2, W the slope that takes f from 0 to 1
+    between two counts of ones where lam = 1/(4(k+1)) of the attention leaks. named: v is the same
+    on all but k of the T positions, which are named (`averages_family`); else of any shape.
+    """
+    lam = 1 / (4 * (k + 1))
+    W = 1 / ((1 - lam) / k - lam)
+    naming = math.log(7.5 * (k + 1) ** 2) + log_supports(T, k) if named else math.log(3)
+    logcov, _, uniform = averages(T, k + 1 if named else T, naming, W, W / 2)
+    return margin(logcov, delta, uniform)
+
+
+def margin(logcov, delta, uniform=None):
+    """`margin_bound` as a function of m; `uniform_margin_bound` where there is a cover of the whole
+    domain and that is smaller."""
+    def bound(m):
+        ghost = margin_bound(logcov, m, delta)
+        return ghost if uniform is None else min(ghost, uniform_margin_bound(uniform, m, delta))
+    return bound
+
+
+def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=None):
     """Return for each T a dict: norms of `task_class`, and how many examples each bound and each
     yardstick asks for.
 
     norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
-    margin_ROUTE: m at which the bound on the error of a head that fits its sample falls to eps with
-    probability 1 - delta (`gap_bound` with `rad_dudley_closed` or `rad_chain`; `margin_bound`), to
-    0.5 %. C2 and scaling at m = 10^6. fano, m_star, occam: lower bound, exact identification,
-    finite class, for the rule with labels as balanced as can be.
+    margin_ROUTE, averages, averages_norms: m at which the bound on the error of a head that fits
+    its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.5 %; averages are
+    None for parity, which no average of bits holds. C2 and scaling at m = 10^6. fano, m_star,
+    occam: lower bound, exact identification, finite class, for the rule with labels as balanced as
+    can be. m: then at_m has the error, at most 1, that each bound certifies at that many examples.
     """
+    m = None if m is None else integer("m", m, 1)
     real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)
     table = truth_table(choice("task", task, TASKS), k)
     rho = rho_overlap(labels_by_count(table), balanced_p(table))
-    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms), rho) for T in T_list]
+    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms), rho, task, m)
+            for T in T_list]
 
 
 def budgets_of(task, T, k, norms, **more):
@@ -134,20 +168,39 @@ def budgets_of(task, T, k, norms, **more):
     return replace(c, **(norms or {}), **more), beta
 
 
-def bound_row(k, T, eps, delta, c, beta, rho):
-    """One row of `bound_table`."""
-    def solve(bound):
-        return sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
+def bounds_of_class(k, T, delta, c, task):
+    """{name: bound on the error, a function of m} of the columns of `bound_table`.
 
+    dudley, chain_ROUTE by `gap_bound`; margin_ROUTE by `margin`, with covers of the whole domain
+    where parameters are counted and, by Maurey's lemma, for (1,1) norms; `bounded_head`.
+    """
     def gap(rad):
-        return solve(lambda m: gap_bound(rad(m), m, delta))
+        return lambda m: gap_bound(rad(m), m, delta)
 
+    everywhere = {"count": lambda eps: count_parameters(eps, 1, c),
+                  "count_narrow": lambda eps: count_parameters(eps, 1, narrow(c, k)),
+                  "length_free": lambda eps: scalar_logcov(eps, 1, c, covers=EVERYWHERE)}
+    found = {"dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
+    for name, logcov in routes(c, k).items():
+        found[f"chain_{name}"] = gap(partial(rad_chain, logcov, D=0.5))
+        found[f"margin_{name}"] = margin(logcov, delta, everywhere.get(name))
+    if task != "parity":
+        found |= {"averages": bounded_head(k, T, delta, True),
+                  "averages_norms": bounded_head(k, T, delta, False)}
+    return found
+
+
+def bound_row(k, T, eps, delta, c, beta, rho, task, m):
+    """One row of `bound_table`."""
     row = {"T": T, "beta": beta, "norms": {name: getattr(c, name) for name in NORMS},
            "C2": scalar_C2(10 ** 6, c).C2, "scaling": scalar_scaling(1.0, 10 ** 6, c),
-           "dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
-    for name, logcov in routes(c, k).items():
-        row[f"chain_{name}"] = gap(lambda m: rad_chain(logcov, m, 0.5))
-        row[f"margin_{name}"] = solve(lambda m: margin_bound(logcov, m, delta))
+           "averages": None, "averages_norms": None}
+    bounds = bounds_of_class(k, T, delta, c, task)
+    row |= {name: sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
+            for name, bound in bounds.items()}
+    if m is not None:
+        bounds["occam"] = lambda m: uniform_margin_bound(lambda _: log_supports(T, k), m, delta)
+        row["at_m"] = {"m": m} | {name: min(1.0, bound(m)) for name, bound in bounds.items()}
     supports = log_supports(T, k)
     return row | {"fano": fano_m(supports, delta), "m_star": m_star(T, rho, delta),
                   "occam": occam_m(supports, eps, delta)}

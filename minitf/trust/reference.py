@@ -64,6 +64,7 @@ OPERATORS = {"attention": attend, "attention_rope": attention_rope,
     add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu,
     softmax,
     unit_ball)}
+OPERATORS["projection"] = lambda x, **options: Ball(**options).projection(x)
 SETS = {"Ball": Ball, "Simplex": Simplex,
         "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
                                                    for one in sets])}
@@ -102,6 +103,8 @@ def named_op(case):
 def computed(case):
     """Compute outputs, saved arrays and gradients of a case with minitf: {name: array}."""
     a, options = case.arguments, case.options
+    if case.op == "lmo":
+        return {"s": Ball(**options).lmo(a["g"])}
     if case.op in SETS:
         return {"p": SETS[case.op](**options).project(a["x"])}
     if case.op in WHOLE:

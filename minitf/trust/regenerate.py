@@ -25,8 +25,8 @@ from minitf.trust.exact.solve import solve, twin_of
 from minitf.trust.golden import FORMAT, GROUPS, MANIFEST, load_golden, read_manifest
 
 CASES = cases.CASES + attention_cases.CASES     # to which option_cases adds its own
-UNDIFFERENTIATED = ("Ball", "Simplex", "Intersection", "projected_gradient", "attention_tangent",
-                    "attention_hvp")
+UNDIFFERENTIATED = ("Ball", "Simplex", "Intersection", "lmo", "projected_gradient",
+                    "attention_tangent", "attention_hvp")
 CONVENTIONS = {
     "logarithm": "natural; lse2 is the log-sum-exp in base 2",
     "boolean masks": "true = may attend",

@@ -82,7 +82,7 @@ def attempt(q):
             single = entries(q, cotangents, columns, tol)
         wrong = [t for t in rows if t.wrong] or [t for t in single if t.wrong]
         best = max(wrong, key=lambda t: t.off / (abs(t.forward) or 1))
-        fault = told(best, single, method)
+        fault = told(best, single, method, scale_of(q.x))
     counted = sum(any(t.seen for t in rows[i::len(lines)]) for i in range(len(lines)))
     error = best.off / abs(best.forward) if best.forward else best.off
     judged = len({t.entry for t in single if t.seen})
@@ -104,7 +104,7 @@ def fault_of(trials, method, sure, usable):
     return None
 
 
-def told(t, along_entries, method):
+def told(t, along_entries, method, scales):
     """A mismatch in words: the sums, then the entries that are most wrong."""
     error = t.off / abs(t.forward) if t.forward else np.inf
     limit = t.allowed / abs(t.forward) if t.forward else 0
@@ -114,8 +114,9 @@ def told(t, along_entries, method):
         lines[0] = f"NaN or inf gradient; {lines[0]}"
     worst = {e.entry: e for e in sorted(along_entries, key=lambda e: e.off) if e.wrong}
     for e in list(worst.values())[::-1][:5]:
-        lines.append(f"  entry {e.entry}: given {e.pullback:.9g}, expected {e.forward:.9g}, "
-                     f"each to within {e.allowed:.1g}")
+        given, expected, within = np.array(e[1::-1] + (e.allowed,)) / scales[e.entry]
+        lines.append(f"  entry {e.entry}: given {given:.9g}, expected {expected:.9g}, "
+                     f"each to within {within:.1g}")
     return "\n".join(lines)
 
 

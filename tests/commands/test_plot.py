@@ -110,9 +110,9 @@ def test_one_series_is_drawn_by_T(drawn, tmp_path):
     assert list(panels) == ["Runs that learn", "Samples for 90 % success", "Attention on the support"]
     assert labels(panels["Runs that learn"]) == {"T = 16", "T = 64", "T = 256"}
     growth = panels["Samples for 90 % success"]
-    assert {"bounded head, PGD", "information limit m*", "Fano, no learner below",
+    assert {"bounded head, PGD", "m*, one support left (95 %)", "Fano, no learner below",
             "norm bound: shape only, scaled to the first m90"} <= labels(growth)
-    line = next(line for line in growth.lines if line.get_label() == "information limit m*")
+    line = next(line for line in growth.lines if line.get_label() == "m*, one support left (95 %)")
     assert line.get_xydata().tolist() == [[16, 29], [64, 36], [256, 42]]
 
 
@@ -127,7 +127,7 @@ def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
                             "Attention on the support, T = 64"]
     at = panels["Runs that learn, T = 64"]
     assert {"bounded head, PGD", "same head, Adam", "GPT block, Adam", "MLP, Adam", "l1-logistic regression", "screening",
-            "information limit m*"} == labels(at)
+            "m*, one support left (95 %)"} == labels(at)
     bound = next(line for line in panels["Samples for 90 % success"].lines if line.get_label().startswith("norm bound"))
     assert bound.get_ydata()[0] == pytest.approx(30 * 9 ** 0.1, rel=0.15)           # m90 of the first series
     looks = {(line.get_color(), line.get_marker()) for line in at.lines if line.get_marker() not in ("", "None", None)}
@@ -138,7 +138,7 @@ def test_limits_say_of_which_k_and_open_intervals_end_in_an_arrow(drawn, tmp_pat
     files = [invent(tmp_path / "3.jsonl", T=(16, 64)), invent(tmp_path / "5.jsonl", k=5, T=(64,), m=(25, 34, 44))]
     (panels,), _ = drawn(*files)
     growth = panels["Samples for 90 % success (arrows: beyond the m tried)"]
-    assert "information limit m*, k = 3" in labels(growth)
+    assert "m*, one support left (95 %), k = 3" in labels(growth)
     row, = points(read_runs([files[1]]))
     assert row["m90_high"] == math.inf
     ends = [(text.xyann[1], text.xy[1]) for text in growth.texts]                   # of arrows: from, to
@@ -159,7 +159,7 @@ def test_k_at_one_T_is_drawn_against_k(drawn, tmp_path):
     assert titles == ["AND, T = 256"]
     growth = panels["Samples for 90 % success"]
     assert growth.get_xlabel().startswith("k") and {f"bounded head, PGD, k = {k}" for k in (2, 3, 5)} <= labels(growth)
-    line = next(line for line in growth.lines if line.get_label() == "information limit m*")
+    line = next(line for line in growth.lines if line.get_label() == "m*, one support left (95 %)")
     assert line.get_xydata().tolist() == [[2, 27], [3, 42], [5, 74]]
 
 

@@ -351,7 +351,17 @@ def test_any_model_trains_in_any_class():
     y = X[:, 1] & X[:, 4]
     model = ModelConfig.scalar(6, H=2, d=4, d_o=5)
     both = Intersection([Ball("l21", 1.5), Ball("spectral", 0.8)])
-    sets = {"W_C": both, "w": Ball("l2", 2.0), "P": Ball("l2inft", 0.3)}
+
+    class Own:
+        """A set of a caller's own: entries of at most 1."""
+
+        def project(self, x):
+            return np.clip(x, -1, 1)
+
+        def contains(self, x):
+            return np.abs(x).max() <= 1
+
+    sets = {"W_C": both, "w": Ball("l2", 2.0), "P": Ball("l2inft", 0.3), "W_V": Own()}
     for method in ("adam", "pgd"):
         def inside(progress):
             assert all(sets[name].contains(progress.params[name]) for name in sets)
@@ -360,5 +370,5 @@ def test_any_model_trains_in_any_class():
         assert result.residual > 0 and math.isfinite(result.residual)
     with pytest.raises(ValueError, match="sets: expected names among"):
         fit(X, y, model, sets={"W_VV": Ball("l2", 1.0)})
-    with pytest.raises(TypeError, match=r"sets\['w'\]: expected a Ball"):
+    with pytest.raises(TypeError, match=r"sets\['w'\]: expected a set with .project"):
         fit(X, y, model, sets={"w": 1.0})

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from minitf.learn import decide, Evidence, Rule, Try
+from minitf.learn import Evidence, Rule, Try, decide
 from minitf.model import ModelConfig
 
 LITERALS = {"and with a negation": ((3, 17, 40), (0, 0, 0, 1, 0, 0, 0, 0)), "not": ((5,), (1, 0)),

@@ -204,9 +204,11 @@ TABLE = {
     "margin_l2": (2.1e8, 3.6e8, 5.4e8, 7.8e8, 1.4e9, 3.0e9),
     "margin_l1": (8.2e7, 1.2e8, 1.5e8, 1.9e8, 2.9e8, 5.6e8),
     "margin_best": (6.9e3, 2.5e4, 9.6e4, 3.9e5, 6.4e6, 2.9e8),
-    "margin_count": (6.6e3, 2.3e4, 9.0e4, 3.6e5, 5.9e6, 3.9e8),
-    "margin_count_narrow": (2.0e5, 2.0e5, 2.0e5, 2.3e5, 2.8e5, 3.7e5),
-    "margin_length_free": (4.4e7, 9.3e7, 1.7e8, 2.7e8, 5.9e8, 1.4e9),
+    "margin_count": (2.2e3, 7.6e3, 2.9e4, 1.2e5, 1.9e6, 1.3e8),
+    "margin_count_narrow": (6.4e4, 6.6e4, 6.7e4, 7.4e4, 9.3e4, 1.2e5),
+    "margin_length_free": (1.4e7, 2.8e7, 5.1e7, 8.3e7, 1.8e8, 4.4e8),
+    "averages": (2.7e2, 3.2e2, 3.6e2, 3.9e2, 4.7e2, 5.9e2),
+    "averages_norms": (4.6e2, 1.6e3, 6.3e3, 2.5e4, 1.8e5, 4.3e5),
     "fano": (8, 14, 20, 26, 37, 54), "m_star": (29, 36, 42, 48, 60, 78), "occam": (94, 137, 179, 220, 304, 428),
 }
 

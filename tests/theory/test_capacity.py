@@ -400,7 +400,7 @@ def test_signs_in_blocks_and_confidence():
     again = rademacher_lower(X, c, np.random.default_rng(0), signs=30, steps=2, starts=1, delta=0.5)
     assert (found.values == again.values).all()
     radius = c.B_u * c.B_V * c.B_X
-    assert again.lower == pytest.approx(max(0, again.mean - radius * math.sqrt(math.log(2) / 60)))
+    assert again.lower == pytest.approx(max(0, again.mean - radius * math.sqrt(2 * math.log(2) / (10 * 30))))
     assert found.lower <= again.lower and again.lower > 0
 
 

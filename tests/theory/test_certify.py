@@ -7,9 +7,11 @@ import pytest
 
 from minitf import ModelConfig, TrainConfig, certify, fit, sample_task
 from minitf.learn import Rule
+from minitf.tasks import Packed
 from minitf.theory.certify import (
     EXACT,
     READ,
+    certify_rule,
     description_length,
     is_count,
     percent,
@@ -168,3 +170,47 @@ def test_errors_name_the_argument():
         certify(result, X, y, 0.5)
     with pytest.raises(ValueError, match="y: "):
         certify(result, X, y[:-1])
+
+
+def test_packed_examples_give_the_same_certificate():
+    """The prefix of packed rows ends at a whole byte: 32 of 65."""
+    task, X, y, result = learned(0)
+    sure, packed = certify(result, X, y, k=2), certify(result, Packed.of(X), y, k=2)
+    assert packed.rule == sure.rule and packed.prefix.m == 33 == sure.prefix.m
+    sure, packed = certify(result, X[:60], y[:60], k=2), certify(result, Packed.of(X[:60]), y[:60], k=2)
+    assert (packed.prefix.m, sure.prefix.m) == (36, 30)
+
+
+def test_copies_prove_nothing_unless_the_caller_knows_better():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 2, (40, 16), np.uint8), rng.integers(0, 2, 40, np.uint8)
+    X, y = np.tile(X, (10, 1)), np.tile(y, 10)
+    rule = Rule((3, 9), (0, 0, 0, 1), 16)
+    sure = certify_rule(rule, X, y, k=2)
+    assert sure.error is None and "copies" in str(sure)
+    assert certify_rule(rule, X, y, k=2, independent=True).error is not None
+    few = rng.integers(0, 2, (400, 4), np.uint8)            # equal rows of few columns are no copies
+    assert certify_rule(Rule((0,), (0, 1), 4), few, few[:, 0]).error < 0.05
+
+
+def test_what_would_be_needed_is_enough():
+    """So many examples, as often wrong, certify what is said; one fewer does not."""
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 2, (20, 64), np.uint8)
+    sure = certify_rule(Rule((3, 9), (0, 1, 1, 0), 64), X, X[:, 3] ^ X[:, 9], k=2)
+    assert sure.error > sure.guessing and str(sure).startswith("nothing: 20 examples are too few; ")
+    m = int(str(sure).split("; ")[1].split(",")[0])
+    log_a = math.log(0.05) - sure.nats
+    assert tail_bound(0, m, log_a) <= 0.1 < tail_bound(0, m - 1, log_a)
+
+
+def test_without_a_second_fit_the_rule_has_all_of_delta():
+    task, X, y, result = learned(0)
+    sure = certify(result, X, y, k=2, prefix=False)
+    assert sure.prefix is None and sure.rule.delta == pytest.approx(0.05) and sure.error < certify(result, X, y, k=2).rule.error
+
+
+def test_the_rule_in_words():
+    task, X, y, result = learned(0)
+    i, j = task.support
+    assert certify(result, X, y, k=2).rule_in_words() == f"bit {i} and bit {j} (on every one of 2^64 inputs)"

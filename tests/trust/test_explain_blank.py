@@ -93,11 +93,11 @@ def test_an_unknown_name_lists_the_known():
 def test_in_a_pipe_and_from_a_file(run, monkeypatch, tmp_path):
     answer = "\n".join(" ".join(f"{x:.4f}" for x in row) for row in V["dS0"])
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    assert run("explain", "--blank", "dS0")[:2] == (0, str(blank("dS0", answer)) + "\n")
+    assert run("explain", "--blank", "dS0", "--answer", "-")[:2] == (0, str(blank("dS0", answer)) + "\n")
     (tmp_path / "answer.txt").write_text(answer.replace("-", ""))
     code, out, _ = run("explain", "--blank", "dS0", "--answer", "answer.txt")
     assert code == 1 and "not yet" in out
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
     code, out, _ = run("explain", "--blank", "dS0")
     assert code == 0 and "?" in out
-    assert run("explain", "--blank", "nothing")[0] == 2
+    assert run("explain", "--blank", "nothing")[0] == run("explain", "--answer", "answer.txt")[0] == 2
+    assert run("explain", "--blank", "dS", "--answer", "nowhere.txt")[0] == 2

@@ -124,6 +124,8 @@ addEventListener("load", () => {
   log.push(loss, cell("head/loss").textContent);
   const out = cell("attention/out0"); out.focus();
   log.push(document.activeElement === out, panel.textContent.includes("out0[0, 0] = "));
+  out.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+  log.push(panel.textContent.includes("out0[0, 1] = "));
   log.push(document.documentElement.scrollWidth <= innerWidth, innerWidth);
   document.body.replaceChildren(Object.assign(document.createElement("pre"), {textContent: JSON.stringify(log)}));
 });
@@ -131,7 +133,7 @@ addEventListener("load", () => {
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("width", [360, pytest.param(1200, marks=pytest.mark.slow)])
 def test_a_browser_loads_hovers_changes_and_is_used_by_keyboard(tmp_path, width):
     (tmp_path / "page.html").write_text(page_of().replace("</body>", PROBE), encoding="utf-8")
     done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
@@ -141,7 +143,7 @@ def test_a_browser_loads_hovers_changes_and_is_used_by_keyboard(tmp_path, width)
     said = re.search(r"<pre>(\[.*?\])</pre>", done.stdout)
     assert said, done.stdout[-500:] + done.stderr[-2000:]
     assert not re.findall(r"CONSOLE.*", done.stderr)
-    sources, panel, before, after, loss, moved, focused, told, fits, inner = json.loads(
+    sources, panel, before, after, loss, moved, focused, told, arrow, fits, inner = json.loads(
         said[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
     assert sources == 3 and "dS0[0, 0] = " in panel and "moved a little" in panel
-    assert before != after and loss != moved and focused and told and fits, inner
+    assert before != after and loss != moved and focused and told and arrow and fits, inner

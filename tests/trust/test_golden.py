@@ -37,7 +37,7 @@ def test_the_collection_is_as_large_as_promised_and_no_larger():
     operators = {"add", "linear", "embed", "softmax", "cap", "layer_norm", "unit_ball", "identity", "relu", "gelu",
                  "logistic", "mean_bit", "cls_head", "attention", "attention_tangent", "attention_hvp",
                  "attention_rope", "attention_qk_norm", "forward", "Ball", "Simplex", "Intersection",
-                 "projected_gradient"}
+                 "projection", "lmo", "projected_gradient"}
     assert {case.op for case in CASES.values()} == operators
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"{len(CASES)} cases" in text and f"{len(CASES)} cases" in README

@@ -1,5 +1,6 @@
 """The checker on derivatives that strangers write: kinks, float32, scalars, frameworks, ten lines each."""
 import functools
+import re
 import time
 
 import numpy as np
@@ -27,6 +28,21 @@ def test_wrong_derivatives_do_not(name):
 def test_a_wrong_sign_beside_a_slope_of_1e9_names_its_entry(rng):
     with pytest.raises(AssertionError, match=r"entry \(1,\): given -?\d.*, expected -?\d"):
         check_pullback(beside_a_large, (rng.standard_normal(2),), rng)
+
+
+def test_a_failure_gives_the_entries_as_they_are(rng):
+    def op(x):
+        def pullback(dy):
+            dx = 3 * dy
+            dx[2] += 0.5 * dy[0]
+            return dx
+        return 3 * x, pullback
+    with pytest.raises(AssertionError) as failure:
+        check_pullback(op, (100 * rng.standard_normal(5),), rng)
+    said = re.findall(r"entry \((\d),\): given ([^,]+), expected ([^,]+), each to within (\S+)", str(failure.value))
+    assert [entry for entry, *_ in said] == ["2"]
+    assert 0.001 < abs(float(said[0][1]) - float(said[0][2])) < 3 and abs(float(said[0][2])) < 20
+    assert float(said[0][3]) < 1e-9
 
 
 def test_one_wrong_entry_beside_others_up_to_1e12(rng):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minitf.lab.figures.columns import STRENGTH, columns
 from minitf.lab.figures.style import (
     BLACK,
     BLUE,
@@ -19,25 +20,19 @@ from minitf.lab.figures.style import (
 
 
 def learning(record, result, path):
-    """Draw what `learn` learned: attention on every position, the true support marked, beside the
-    training loss."""
+    """Draw what `learn` learned: where the attention is, beside the training loss."""
     from matplotlib.figure import Figure
 
+    if record["task"] is None:
+        return columns(record, path)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     attention, loss = figure.subplots(1, 2, width_ratios=[2, 1])
-    weights = result.strength()
-    true = record["support_true"] or []
+    weights, true = result.strength(), record["support_true"]
     attention.vlines(np.arange(record["T"]), 0, weights, color=GREY, linewidth=1.5)
     support = list(result.support(len(record["support_found"])))
     attention.plot(support, weights[support], "o", color=BLUE, label="found")
-    if true:
-        attention.plot(true, weights[true], "x", color=ORANGE, markersize=10, label="true support")
-    else:
-        for t in support:
-            attention.annotate(record["names"][t], (t, weights[t]), xytext=(6, -3),
-                               textcoords="offset points")
-    attention.set(xlabel="position",
-                  ylabel="attention of [CLS]" if record["heads"] else "influence", ylim=(0, None))
+    attention.plot(true, weights[true], "x", color=ORANGE, markersize=10, label="true support")
+    attention.set(xlabel="position", ylabel=STRENGTH[record["heads"] > 0], ylim=(0, None))
     attention.xaxis.get_major_locator().set_params(integer=True)
     attention.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     loss.plot(result.history["step"], result.history["loss"], color=BLUE, linewidth=1)
@@ -94,7 +89,7 @@ def readout_panel(line, record, readout):
 
 GROWTH = (              # name, the key of a row that is drawn, colour, marker, line
     ("parameters, one-hot", "margin_count", PURPLE, "v", (0, (1, 1))),
-    ("no T", "margin_length_free", SKY, "D", (0, (5, 1, 1, 1))),
+    ("(1,1) norms", "margin_length_free", SKY, "D", (0, (5, 1, 1, 1))),
     ("margin", "margin_l2", BLUE, "o", "-"),
     ("chain", "chain_l2", ORANGE, "s", "-."),
     ("Dudley", "dudley", GREEN, "^", "--"),

@@ -10,8 +10,10 @@ GREEN, PURPLE, SKY, AMBER, BLACK = "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "
 
 
 def positions_axis(ax, T):
-    """A logarithmic axis of lengths, at most seven of them named, in a column five."""
-    step = math.ceil(len(T) / (7 if ax.figure.get_figwidth() > 4 else 5))
+    """A logarithmic axis of lengths, at most seven of them named, in a column of a page five."""
+    from matplotlib import rcParams
+
+    step = math.ceil(len(T) / (7 if rcParams["font.size"] > 9 else 5))
     ax.set_xscale("log", base=2)
     ax.set_xticks(T, [f"{t:,}" if i % step == 0 else "" for i, t in enumerate(T)])
     ax.minorticks_off()

@@ -11,36 +11,13 @@ from functools import partial
 import numpy as np
 
 from minitf.checks import require
-from minitf.lab.figures.style import (
-    AMBER,
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    plain_log,
-    positions_axis,
-    save,
-)
+from minitf.lab.figures.looks import looks, ramp, title
+from minitf.lab.figures.style import BLACK, GREY, plain_log, positions_axis, save
 from minitf.lab.figures.training import trace_panels
 from minitf.lab.holdout import wilson
 from minitf.lab.points import series_of
 from minitf.theory import and_class, scalar_C2
 
-STYLES = {      # (method, model): name, colour, marker, line; told from the others in grey, too
-    ("pgd", "paper"): ("bounded head, PGD", BLUE, "o", "-"),
-    ("adam", "paper"): ("same head, Adam", ORANGE, "s", "--"),
-    ("adam", "scalar"): ("tf-scalar, Adam", AMBER, "D", "-."),
-    ("adam", "gpt"): ("GPT block, Adam", GREEN, "^", (0, (5, 1, 1, 1))),
-    ("adam", "mlp"): ("MLP, Adam", PURPLE, "v", (0, (1, 1))),
-    ("l1-logistic", None): ("l1-logistic regression", SKY, "P", (0, (3, 2))),
-    ("pgd-no-mirror", "paper"): ("PGD, no mirror phase", GREEN, "<", "--"),
-    ("pgd-no-restarts", "paper"): ("PGD, no restarts", PURPLE, ">", "-."),
-    ("screening", None): ("screening", AMBER, "X", (0, (1, 2))),
-    ("exact-search", None): ("exact search", GREY, "*", "-"),
-}
 COLUMNS, MOST_T = 3, 6
 CELL, MARGIN = (4.3, 3.3), 1.0          # inches: of a panel; of a block's title and legend
 COLUMN, LINE = (3.3, 2.9), 0.15         # of one panel alone; of a line of its legend
@@ -116,46 +93,6 @@ def draw_column(panel, path, size):
         save(figure, path)
 
 
-def title(rows):
-    """What a block is about: its task and what its series share. What they do not share is in their
-    names."""
-    task, noise = rows[0]["task"], rows[0]["noise"]
-    name = task.upper() if task in ("and", "or") else task.capitalize()
-    shared = [f"{key} = {rows[0][key]:.4g}"
-              for key in ("k", "p", "T") if len({row[key] for row in rows}) == 1]
-    names = {look["label"] for look in looks(rows).values()}
-    return (", ".join([name, *shared, *([f"label noise {noise:g}"] if noise else [])])
-            + (f": {names.pop()}" if len(names) == 1 else ""))
-
-
-def looks(rows):
-    """{series: how to draw it}; series of one method that differ in k, p or limit say so, and take
-    other colours."""
-    series = {series_of(row): row for row in rows}
-    found = {}
-    for i, (key, row) in enumerate(series.items()):
-        pair = row["method"], row["model"]
-        twins = [other for other in series.values() if (other["method"], other["model"]) == pair]
-        differ = [name for name in ("k", "p", "limit") if len({twin[name] for twin in twins}) > 1]
-        differ = [name for name in differ if name != "p" or "k" not in differ]
-        name, *look = STYLES.get(pair, (", ".join(filter(None, pair)), BLACK, "d", "-"))
-        look = look if len(twins) == 1 else list(STYLES.values())[i % len(STYLES)][1:]
-        label = ", ".join([name,
-                           *(f"{name} = {row[name]:.4g}"
-                             for name in differ if row[name] is not None)])
-        found[key] = dict(zip(("label", "color", "marker", "linestyle"), (label, *look)))
-    return found
-
-
-def ramp(values):
-    """{T: how to draw it}, from dark to light."""
-    from matplotlib import colormaps
-
-    return {T: {"label": f"T = {T}",
-                "color": colormaps["viridis"](0.92 * i / max(1, len(values) - 1)),
-                "marker": "osD^v<>PXdhp*"[i % 13], "linestyle": "-"} for i, T in enumerate(values)}
-
-
 def success_panels(rows):
     """Success against m: of one series, or at one T, in one panel; else a panel for each T that the
     most series tried."""
@@ -190,7 +127,7 @@ def success(ax, lines, title):
                     **look | {"marker": None, "label": None}, linewidth=1)
     stars = {row["m_star"] for row, _ in lines}
     if len(stars) == 1 and None not in stars:
-        ax.axvline(stars.pop(), color=BLACK, linewidth=1.2, label="information limit m*")
+        ax.axvline(stars.pop(), color=BLACK, linewidth=1.2, label="m*, one support left (95 %)")
     ax.axhline(0.9, color=GREY, linewidth=0.6, zorder=0)
     ax.set(xlabel="m, training samples", ylabel="share of runs that learn (95 % Wilson)",
            title=title, ylim=(-0.04, 1.04))
@@ -262,7 +199,7 @@ def yardsticks(ax, rows, against):
     of = f", k = {usual}" if against == "T" and len(set(ks)) > 1 else ""
     first = {row[against]: row for row in reversed(rows) if against == "k" or row["k"] == usual}
     lines = [first[x] for x in sorted(first)]
-    for name, label, colour, style in (("m_star", "information limit m*", BLACK, "-"),
+    for name, label, colour, style in (("m_star", "m*, one support left (95 %)", BLACK, "-"),
                                        ("fano", "Fano, no learner below", BLACK, (0, (1, 2)))):
         drawn = [row for row in lines if row[name] is not None]
         ax.plot([row[against] for row in drawn], [row[name] for row in drawn],

@@ -203,6 +203,15 @@ common("simplex-linf", normal(2, 6), {"radius": 2.0}, ball("linf", 0.3))
 common("three", normal(5, 4), ball("l1", 5.0), ball("linf", 0.6), ball("l21", 3.0))
 common("inside", normal(5, 4), ball("nuclear", 30.0), ball("linf", 9.0))
 
+common("l1-l2-far", fixed(1e5 * np.array([1.0, 0.9, 0.5, 0.2])), ball("l1", 1.0), ball("l2", 0.7))
+common("l21-l2-far", normal(5, 4, f=lambda x: 1e4 * x), ball("l21", 3.0), ball("l2", 1.6))
+common("linf1-l2-far", normal(5, 4, f=lambda x: 1e8 * x), ball("linf1", 2.0), ball("l2", 1.1))
+for kind, (radius, _) in RADII.items():
+    of = {"kind": kind, "radius": radius}
+    projection(f"project-{kind}-far", "Ball", normal(5, 4, f=lambda x: 1e8 * x), **of)
+    put(f"derivative-{kind}", "projections", "projection", named(x=normal(5, 4)), **of)
+    put(f"lmo-{kind}", "projections", "lmo", named(g=normal(2, 5, 4)), **of)
+
 
 # ---- training ------------------------------------------------------------------------------------
 

@@ -117,6 +117,13 @@ def nearest_point(onto):
     return lambda a, **options: Twin({"p": Var(onto(a["x"].value, **options))})
 
 
+def projection(a, **options):
+    """The twin of a ball's projection with its derivative, which is symmetric."""
+    x = a["x"]
+    p = exact_sets.ball(x.value, **options)
+    return Twin({"p": Var(p, (x, exact_sets.derivative(x.value, **options)))})
+
+
 OPS = {"add": one(lambda a, b: a + b), "linear": one(linear),
        "embed": one(lambda index, E: E[index]),
        "softmax": softmax_op, "cap": one(cap), "layer_norm": layer_norm, "unit_ball": unit_ball,
@@ -125,5 +132,6 @@ OPS = {"add": one(lambda a, b: a + b), "linear": one(linear),
        "mean_bit": one(lambda A, X: mean_bit(A, X).swap(), "r"), "cls_head": cls_head,
 
        "Ball": nearest_point(exact_sets.ball), "Simplex": nearest_point(exact_sets.simplex),
-       "Intersection": nearest_point(exact_sets.intersection)}
+       "Intersection": nearest_point(exact_sets.intersection), "projection": projection,
+       "lmo": lambda a, **options: Twin({"s": Var(exact_sets.furthest(a["g"].value, **options))})}
 ACTIVATIONS = {"identity": lambda x: x, "relu": relu, "gelu": gelu}

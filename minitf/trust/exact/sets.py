@@ -18,9 +18,40 @@ def simplex(x, radius=1.0, axes=None):
     return each(lambda M: soften(M.ravel(), lift(radius)[()]).reshape(M.shape), x, axes)
 
 
+def furthest(g, kind, radius):
+    """The point of a ball with the least <g, s>: the projection of -t g, which is that point itself
+    from some t on, where no two parts of g are equal."""
+    def least(M):
+        with precisely():
+            return onto_ball(M * -2**30, kind, lift(radius)[()])
+    return each(least, g, None)
+
+
+def derivative(x, kind, radius):
+    """The function dp -> J dp of the symmetric Jacobian of a ball's projection: a central
+    difference with a third of three times the digits, so exact to rounding away from kinks."""
+    def along(dp):
+        import mpmath
+        step = mpmath.ldexp(1, -mpmath.mp.prec)
+        with precisely():
+            ahead, behind = (ball(x + sign * step * dp, kind, radius) for sign in (1, -1))
+            return (ahead - behind) / (2 * step)
+    return along
+
+
+def precisely():
+    """Three times the digits, and 50 at least, for what cancels."""
+    import mpmath
+    return mpmath.workprec(3 * max(mpmath.mp.prec, 56))
+
+
 def intersection(x, sets):
     """Nearest common point of sets, each the options of `ball` or, without a kind, of `simplex`:
-    Dykstra's sweeps."""
+    one number is left with an l2 ball, else Dykstra's sweeps."""
+    kinds = [one.get("kind") for one in sets]
+    if len(sets) == 2 and kinds[1] == "l2" and kinds[0] is not None:
+        return each(lambda M: with_l2(M, *sets), x, sets[0].get("axes"))
+
     def sweep(M):
         import mpmath
         y, more = M, [M * 0 for _ in sets]
@@ -37,6 +68,22 @@ def intersection(x, sets):
         raise ArithmeticError("Dykstra's sweeps have not converged")
 
     return each(sweep, x, sets[0].get("axes"))
+
+
+def with_l2(M, one, l2):
+    """x - p = u + lambda p, u normal to the first ball at p:  p = P(x / (1 + lambda)), and
+    ||p|| = radius, if P(x) is longer, has the root 1 / (1 + lambda) by bisection."""
+    import mpmath
+    kind, r, most = one["kind"], lift(one["radius"])[()], lift(l2["radius"])[()]
+    if not length(onto_ball(M, kind, r).ravel()) > most:
+        return onto_ball(M, kind, r)
+    with precisely():
+        low, high = mpmath.mpf(0), mpmath.mpf(1)
+        for _ in range(mpmath.mp.prec):
+            mid = (low + high) / 2
+            outside = length(onto_ball(mid * M, kind, r).ravel()) > most
+            low, high = (low, mid) if outside else (mid, high)
+        return onto_ball(low * M, kind, r)
 
 
 def each(onto, x, axes):

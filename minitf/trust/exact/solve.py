@@ -59,9 +59,8 @@ def solve(case, arguments, cotangents):
     zeros = [name for name, zero in twin.zeros.items() if name in exact and zero.any()]
     zeros = tuple(name for name in zeros if np.array_equal(exact[name] == 0, twin.zeros[name]))
     tol = 1e-12 + 16 * 2.0**-53 * twin.score
-    # a gap of 1e-14 ||x||^2 is what such a projection is asked for
-    if case.op == "Intersection":
-        tol = 1e-7 * distance(arguments["x"], 0) / distance(exact["p"], 0)
+    if case.op == "Intersection":               # what such a projection is asked for
+        tol = 1e-10
     return Golden(case.name, case.family, case.op, case.options, arguments, cotangents, **groups,
                   tol=rounded_up(tol), err_plain={"float32": plain} | low, exact_zeros=zeros,
                   sources=dict.fromkeys(exact, "mpmath"))

@@ -240,6 +240,12 @@ function live(name, record) {
         cell.setAttribute("aria-label", label);
         cell.setAttribute("aria-describedby", "panel");
       }
+      cell.addEventListener("keydown", event => {
+        const width = array.shape.at(-1) || 1;
+        const by = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width}[event.key];
+        const next = by && array.kind !== "given" && cells[key(array.name)][i + by];
+        if (next) { next.focus(); event.preventDefault(); }
+      });
       cell.addEventListener("mouseenter", () => show(array, at));
       cell.addEventListener("focusin", () => show(array, at));
     });

@@ -1,0 +1,18 @@
+"""Results of the literature on these primitives: `minitf reproduce`, a page an entry."""
+import importlib
+
+from minitf.lab.reproduce.page import rerun
+
+NAMES = (
+    "max-margin",
+    "cot-parity",
+    "single-location",
+    "sparse-averaging",
+    "flip-flop",
+)
+
+
+def page_of(name):
+    """The entry of a name."""
+    module = importlib.import_module(f"minitf.lab.reproduce.{name.replace('-', '_')}")
+    return module.PAGE

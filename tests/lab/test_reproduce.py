@@ -1,0 +1,166 @@
+"""Results of the literature, each in a small version with a tolerance; gradients against differences."""
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from minitf import check_pullback
+from minitf.lab.reproduce import (
+    NAMES,
+    cot_parity,
+    flip_flop,
+    max_margin,
+    page_of,
+    rerun,
+    single_location,
+    sparse_averaging,
+)
+
+
+def small(name, **sizes):
+    """{figure: row} of a small version."""
+    rows, curves, seconds = rerun(page_of(name), **sizes)
+    assert seconds > 0 and rows and json.dumps(rows, allow_nan=False)
+    for found in rows:
+        assert found["low"] is None or found["low"] <= found["ours"] <= found["high"]
+    return {found["figure"]: found for found in rows}, curves
+
+
+def test_max_margin():
+    rows, _ = small("max-margin", runs=8, steps=1000, svm_steps=400)
+    assert rows["(a) correlation with the Frobenius separator"]["ours"] > 0.98
+    assert rows["(b) correlation with the nuclear separator"]["ours"] > 0.9
+    assert rows["(a) largest duality gap of a separator"]["ours"] < 1e-9
+    assert rows["(b) median duality gap of a separator"]["ours"] < 1e-4
+
+
+def test_max_margin_has_the_gradient_of_its_loss(rng):
+    inputs = max_margin.draw_inputs(rng, 3, 4, 5, 6)
+    check_pullback(lambda W: wrap(max_margin.loss_of(W, *inputs)), (rng.standard_normal((3, 6, 6)),), rng)
+
+
+def wrap(pair):
+    """A pullback that returns a tuple."""
+    y, pullback = pair
+    return y, lambda dy: (pullback(dy),)
+
+
+def test_separators_are_those_of_a_small_problem_by_hand():
+    """Of x . W >= 1 alone the nearest W is x / ||x||^2; in the nuclear norm any with spectrum one."""
+    x = np.array([[3.0, 0.0, 0.0, 4.0]])
+    w, gap = max_margin.frobenius(x)
+    assert np.allclose(w, x[0] / 25) and abs(gap) < 1e-12
+    w, gap = max_margin.nuclear(x[None], 400)               # largest singular value of x is 4
+    assert np.allclose(w, [[0, 0, 0, 0.25]], atol=1e-6) and abs(gap[0]) < 1e-6
+
+
+def test_chain_of_thought():
+    rows, _ = small("cot-parity", d=16, ks=(8,), n=1000, steps=400, fresh=2000)
+    assert rows["k = 8: accuracy, steps rounded to +-1"]["ours"] == 1
+    assert abs(rows["k = 8: accuracy without the chain"]["ours"] - 0.5) < 0.05
+
+
+def test_teacher_forcing_has_the_gradient_of_its_loss(rng):
+    """In float32: against differences of its loss, summed in float64."""
+    d, pairs = 6, cot_parity.tree(rng, 6, 4)
+    X = cot_parity.chain(rng, 50, d, pairs)
+    may = np.arange(d + 3) < d + np.arange(3)[:, None]
+    w = rng.standard_normal(may.shape)
+    _, pullback, _ = cot_parity.teacher_forced(w, X, may, X[:, d:])
+    dw, direction = pullback(1.0), rng.standard_normal(may.shape)
+    up, down = (cot_parity.teacher_forced(w + h * direction, X, may, X[:, d:])[0] for h in (0.01, -0.01))
+    assert abs((up - down) / 0.02 - (dw * direction).sum()) < 1e-3 * np.linalg.norm(dw)
+    assert not dw[~may].any()
+
+
+def test_single_location():
+    rows, _ = small("single-location", d=40, L=4, steps=3000, lr=0.02, repeats=6, lam=0.3)
+    assert rows["recovered (|kappa|, |nu| > .95), from a start on the manifold"]["ours"] == 1
+
+
+def test_the_risk_is_that_of_samples_and_its_pullback_the_derivative(rng):
+    from scipy.special import erf
+
+    d, L, gamma, lam, n = 20, 3, 0.7, 0.4, 100_000
+    check_pullback(lambda o: wrap(single_location.risk(o, d, L, gamma, lam)),
+                   (rng.uniform(-0.5, 0.5, (5, 7)),), rng)
+    k_true, v_true = np.eye(d)[:2]
+    k, v = (x / np.linalg.norm(x) for x in (rng.standard_normal(d) + [3, 2] @ np.eye(d)[:2],
+                                            rng.standard_normal(d) + [2, 3] @ np.eye(d)[:2]))
+    X = rng.standard_normal((n, L, d)) * np.array([gamma] + [1] * (L - 1))[:, None]
+    X[:, 0] += np.sqrt(d / 2) * k_true
+    error = (X[:, 0] @ v_true - (erf(lam * X @ k) * (X @ v)).sum(axis=1)) ** 2
+    overlaps = np.array([[v @ k_true, k @ k_true, k @ v_true, v @ v_true, k @ v]]).T
+    want = single_location.risk(overlaps, d, L, gamma, lam)[0][0]
+    assert abs(error.mean() - want) < 5 * error.std() / np.sqrt(n)
+
+
+def test_sparse_averaging():
+    rows, _ = small("sparse-averaging", small=8, large=300, qs=(2, 3), sets=50)
+    assert all(found["ours"] <= 0.05 and " certified" in found["note"] for found in rows.values())
+
+
+def test_the_certificate_of_an_average_is_not_met_by_a_narrow_head(rng):
+    """A head much narrower than q log T has no gap, and says so."""
+    U = rng.choice([-1.0, 1.0], (200, 12)) / np.sqrt(12)
+    sets = np.array([rng.choice(200, 4, replace=False) for _ in range(5)])
+    w = sparse_averaging.queries(U, sets)
+    S = w @ U.T
+    assert np.allclose(np.take_along_axis(S, sets, axis=1), 1, atol=0.05)
+    np.put_along_axis(S, sets, -np.inf, axis=1)
+    assert (S.max(axis=1) > 0.6).all()
+
+
+def test_flip_flop():
+    rows, _ = small("flip-flop", T=64, reads=4000, p_ignores=(0.9, 0.3), lengths=(16, 64))
+    assert rows["all: share of wrong reads"]["ours"] == 0 and rows["T = 64: smallest margin"]["ours"] > 0.3
+
+
+def test_flip_flop_against_a_loop(rng):
+    """Strings obey the rule; too small a scale misreads."""
+    told, bits = flip_flop.strings(rng, 30, 40, 0.6)
+    for instructions, values in zip(told, bits):
+        held = None
+        for what, bit in zip(instructions, values):
+            held = bit if what == flip_flop.WRITE else held
+            assert what != flip_flop.READ or bit == held
+        assert instructions[0] == flip_flop.WRITE and instructions[-1] == flip_flop.READ
+    answers, right = flip_flop.read_last(told, bits, flip_flop.scales_for(40))
+    assert ((answers > 0.5) == right).all()
+    answers, right = flip_flop.read_last(told, bits, (1.0, 1.0))
+    assert ((answers > 0.5) != right).any()
+
+
+@pytest.mark.parametrize("words", [(), ("max-margin", "--json")])
+def test_the_command(run, words, monkeypatch):
+    def rerun(page):
+        return [{"figure": "x", "ours": 1.0, "low": 0.5, "high": 1.5, "n": 3, "note": None}], {}, 0.25
+
+    monkeypatch.setattr("minitf.lab.reproduce.rerun", rerun)
+    code, out, err = run("reproduce", *words)
+    assert code == 0 and not err
+    if words:
+        found = json.loads(out)["max-margin"]
+        assert found["rows"][0]["ours"] == 1 and found["seconds"] == 0.25 and "source" in found
+        assert "ours       x: 1  (0.5 to 1.5)" in run("reproduce", "max-margin")[1]
+    else:
+        assert [line.split()[0] for line in out.splitlines()] == list(NAMES)
+
+
+def test_what_the_command_refuses(run):
+    for words in (("nope",), ("all", "--plot", "x.png"), ("--plot", "x.png")):
+        code, out, err = run("reproduce", *words)
+        assert code == 2 and not out and err.startswith("Error: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_entry_says_what_it_is(name):
+    page = page_of(name)
+    assert all(isinstance(text, str) and text for text in page[:5]) and "arXiv" in page.source
+
+
+def test_pictures(run):
+    pytest.importorskip("matplotlib")
+    code, out, err = run("reproduce", "sparse-averaging", "--plot", "x.png")
+    assert code == 0 and not err and len(list(itertools.islice(open("x.png", "rb").read(8), 4))) == 4
