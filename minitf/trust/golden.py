@@ -115,13 +115,13 @@ def read_manifest(folder):
 def read_case(folder, entry):
     """Read the file of one entry of the manifest as a Golden."""
     path = Path(folder) / entry["file"]
+    if entry["operator"].startswith("attention"):
+        unknown = {*entry["options"]} - OPTIONS | {*entry["arguments"]} - ARGUMENTS
+        require(not unknown, f"{path}: options", "those that this version knows", sorted(unknown))
     content = path.read_bytes()
     same_hash(path, content, entry["sha256"])
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         groups = {group: {name: archive[name] for name in entry[group]} for group in GROUPS}
-    if entry["operator"].startswith("attention"):
-        unknown = {*entry["options"]} - OPTIONS | {*entry["arguments"]} - ARGUMENTS
-        require(not unknown, f"{path}: options", "those that this version knows", sorted(unknown))
     options = {name: tuple(x) if name == "window" else x for name, x in entry["options"].items()}
     return Golden(entry["name"], entry["family"], entry["operator"], options, **groups,
                   tol=entry["tol"],
