@@ -12,7 +12,7 @@ from minitf.lab.trial import trial
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "data" / "results"
-COMMANDS = re.findall(r"^    python cli\.py plot (.*)$", (RESULTS / "minitf" / "lab" / "README.md").read_text(encoding="utf-8"), re.M)
+COMMANDS = re.findall(r"^    python cli\.py plot (.*)$", (RESULTS / "README.md").read_text(encoding="utf-8"), re.M)
 
 
 def runs_of(name, T=None):
