@@ -67,6 +67,7 @@ def section(rows, fitted):
     """What plot prints of one series: its table and the fitted laws."""
     first = rows[0]
     options = [f"{name} = {first[name]:.4g}" for name in ("k", "p")]
+    options += [f"{name} {first[name]}" for name in ("level", "table") if first[name] is not None]
     options += [f"label noise {first['noise']:g}"] if first["noise"] else []
     options += [f"at most {first['limit']:g} s a run"] if first["limit"] else []
     model = f" on the {first['model']} model" if first["model"] else ""

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from minitf.commands.options import SIZES, SizesOrAuto
+from minitf.commands.options import SIZES, SizesOrAuto, labels_of
 from minitf.commands.progress import Line
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json
@@ -20,6 +20,10 @@ Examples:
 @click.option("--task", type=click.Choice(TASKS), default="and", show_default=True,
               help="Rule of the hidden bits.")
 @click.option("--k", type=int, default=3, show_default=True, help="Number of hidden bits.")
+@click.option("--level", type=int, help="The least count of ones, for --task threshold.")
+@click.option("--table",
+              help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for "
+                              "junta.")
 @click.option("--T", "T", type=SIZES, default="16,64,256,1024", show_default=True,
               help="Context lengths.")
 @click.option("--m", type=SizesOrAuto(), default="auto", show_default=True,
@@ -55,6 +59,8 @@ def sweep(out, json, dask, **options):
     before = time.monotonic()
     with bad_input():
         check_outputs(out=out)
+        if options["table"] is not None:
+            options["table"] = labels_of(options["table"])
         report = Report()
         with kept(report, out):
             records = run_sweep(out, dask=dask, progress=report, **options)

@@ -1,17 +1,16 @@
 """What a run says about the error of its model: the certificate of `certify`, for a record."""
-import numpy as np
-
 from minitf.theory import certify
 
 REDRAWN = "nothing: a sample drawn until one support explains it is not an independent one"
-COPIES = "nothing: most rows are copies of others, and copies prove no more than one row"
 
 
-def certainty(result, X, y, *, k=None, train_again=None, rows=None, logits=None, without=None):
+def certainty(result, X, y, *, k=None, train_again=None, rows=None, logits=None, without=None,
+              examples="training examples alone"):
     """The certificate as a dict of JSON values: `text` says it in words, `error` is the number.
 
     rows: a function that gives rows without labels, for a model that is no rule on every input.
-    without: why there is none, in words; the norms are still there.
+    without: why there is none, in words; the norms are still there. examples: what the sentence
+    calls X.
     """
     rows = rows() if rows is not None and result.rule() is None else None
     sure = certify(result, X, y, k=k, train_again=train_again, rows=rows, logits=logits)
@@ -19,14 +18,8 @@ def certainty(result, X, y, *, k=None, train_again=None, rows=None, logits=None,
              for name, part in (("rule", sure.rule), ("prefix", sure.prefix),
                                 ("differs", sure.differs))}
     return {"error": None if without else sure.error, "confidence": 1 - sure.delta,
-            "text": without or str(sure), **parts, "nats": sure.nats,
+            "text": without or sure.say(examples), **parts, "nats": sure.nats,
             "norms": sure.norms._asdict()}
-
-
-def of_copies(X):
-    """Why there is no certificate where more than half of the rows X (m, T) stand there twice."""
-    distinct = len(np.unique(np.packbits(X, axis=1), axis=0))
-    return COPIES if 2 * distinct < len(X) else None
 
 
 def holds(result, rows=None):

@@ -4,7 +4,7 @@ import time
 import numpy as np
 
 from minitf.checks import integer, real, require
-from minitf.lab.certainty import certainty, of_copies
+from minitf.lab.certainty import certainty
 from minitf.lab.holdout import wilson
 from minitf.lab.run import Plan, choose, record_of, streams
 from minitf.learn import Try, decide, most_steps, usual_tries
@@ -39,7 +39,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
         seconds = time.perf_counter() - start
         tried = next(one for one in tries if one.name == answer.name)
         known = asked(table, held, answer) | said(answer, table.names)
-        known["certificate"] = sure_of(answer, tried, table, held, k, shuffle_rng)
+        known["certificate"] = sure_of(answer, tries, table, held, k, shuffle_rng)
         return answer.result, record_of(
             answer.result, seconds, X, y, answer.rule.support, label=table.label, k=k,
             description=f"{table.label} from {T} columns", names=list(table.names),
@@ -51,17 +51,18 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
     return Plan(longest.model, longest.train, run)
 
 
-def sure_of(answer, tried, table, held, k, rng):
-    """What is certain about the error, from all rows in an order that was drawn."""
+def sure_of(answer, tries, table, held, k, rng):
+    """What is certain about the error, from all rows in an order that was drawn. The first half is
+    decided from all tries: which one answered here was known from the other half too."""
     def again(X, y):
-        return decide(X, y, table.names, np.random.default_rng(0), tries=(tried,)).result
+        return decide(X, y, table.names, np.random.default_rng(0), tries=tries).result
 
     order = rng.permutation(len(table.y))
     doubt = None if answer.certain else "nothing: which columns decide is not certain"
     X, y = table.X[order], table.y[order]
     return certainty(answer.result, X, y, k=k, train_again=again, logits=answer.result.logits(X),
                      rows=(lambda: table.X[held]) if len(held) > 1 else None,
-                     without=doubt or of_copies(table.X))
+                     without=doubt, examples="rows of the table")
 
 
 def tries_of(T, k, model, method, H, radius, steps, negations):

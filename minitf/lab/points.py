@@ -11,12 +11,13 @@ import numpy as np
 
 from minitf.checks import require
 from minitf.lab.journal import read
-from minitf.lab.protocol import METHODS, PROTOCOL, TASKS
+from minitf.lab.protocol import METHODS, PROTOCOL, TASKS, rule_of
 from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotonic, reach
 from minitf.tasks import mean_label, ones_by_count, truth_table
 from minitf.theory import fano_m, log_supports
 
-IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit")
+IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit", "level", "table")
+OWN = "level", "table"     # of the kinds of rule that have them
 HUGE = 2 ** 53            # whole numbers below it are exact as floats
 NUMBER, MAYBE = (int, float), (int, float, type(None))
 FIELDS = {              # what a run must hold, and as what
@@ -24,7 +25,8 @@ FIELDS = {              # what a run must hold, and as what
     "limit": MAYBE, "seed": int, "T": int, "m": int, "rep": int, "m_star": MAYBE, "attempts": int,
     "success": (bool, type(None)), "success_any": (bool, type(None)), "timeout": bool,
     "seconds": NUMBER, "steps": MAYBE, "train_loss": MAYBE, "attention": MAYBE,
-    "fourier_gap": MAYBE, "snapshots": list, "curve": (list, type(None))}
+    "fourier_gap": MAYBE, "snapshots": list, "curve": (list, type(None)),
+    "level": (int, type(None)), "table": (str, type(None))}
 ROW = {
     "T": "positions",
     "runs": "runs that trained",
@@ -51,10 +53,10 @@ ROW = {
 }
 
 
-def limits(task, k, T, p, noise, delta=0.05):
+def limits(task, k, T, p, noise, delta=0.05, level=None, table=None):
     """How many samples a task asks for, whoever learns it: log2 C(T, k) bits name the support, and
     with fewer than `fano` samples no method finds it with probability 1 - delta."""
-    mean = mean_label(ones_by_count(truth_table(task, k)), p)
+    mean = mean_label(ones_by_count(truth_table(task, k, level, table)), p)
     fano = fano_m(log_supports(T, k), delta, mean + noise - 2 * noise * mean)
     return {"bits": math.log2(math.comb(T, k)), "fano": fano}
 
@@ -62,14 +64,14 @@ def limits(task, k, T, p, noise, delta=0.05):
 def point(runs, resamples=RESAMPLES):
     """The row of the runs of one series at one T: IDENTITY and ROW."""
     first, trained = runs[0], [run for run in runs if run["success"] is not None]
-    row = {name: first[name] for name in IDENTITY}
+    row = {name: first.get(name) for name in IDENTITY}
     row |= dict.fromkeys((*ROW, "m", "right", "n", "curve")) | {
         "T": first["T"], "runs": len(trained), "ambiguous": len(runs) - len(trained),
         "reps": len({(run["seed"], run["rep"]) for run in trained}), "m_star": first["m_star"],
         "redraws": sum(run["attempts"] - 1 for run in trained),
         "timeouts": sum(run["timeout"] for run in trained),
         "seconds": sum(run["seconds"] for run in runs)}
-    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")))
+    row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")), **rule_of(row))
     return row | (curve_of(trained, resamples, row["m_star"]) if trained else {})
 
 
@@ -116,7 +118,7 @@ def points(runs, resamples=RESAMPLES):
 
 def series_of(run):
     """What two runs, or rows, of one series have in common."""
-    return tuple(run[name] for name in IDENTITY)
+    return tuple(run.get(name) for name in IDENTITY)
 
 
 def read_runs(paths):
@@ -133,7 +135,7 @@ def read_runs(paths):
         for number, run in enumerate(found, 1):
             where = f"{path}, line {number}"
             check_run(where, run)
-            key = tuple(run[name] for name in (*IDENTITY, "seed", "T", "m", "rep"))
+            key = tuple(run.get(name) for name in (*IDENTITY, "seed", "T", "m", "rep"))
             if key in seen:
                 raise ValueError(f"{where}: expected every run once, got that of {seen[key]} again")
             seen[key] = where
@@ -146,7 +148,9 @@ def read_runs(paths):
 def check_run(where, run):
     """Refuse a line that is no run of this protocol."""
     require(run["protocol"] == PROTOCOL, where, f"a run of protocol {PROTOCOL}", run["protocol"])
-    wrong = [key for key, kind in FIELDS.items() if not isinstance(run.get(key, ...), kind)]
+    wrong = [key
+             for key, kind in FIELDS.items()
+             if not isinstance(run.get(key, None if key in OWN else ...), kind)]
     if not wrong:
         wrong += [name
                   for name, known in (("task", TASKS), ("method", METHODS))

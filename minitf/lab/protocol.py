@@ -13,12 +13,13 @@ import math
 import numpy as np
 
 from minitf.checks import choice, integer, real, require
+from minitf.lab.draw import FIRST_ORDER
 from minitf.lab.run import MODELS, choose
 from minitf.tasks import KINDS, balanced_p, is_checkable, labels_by_count, sample_task, truth_table
 from minitf.theory import m_star, rho_overlap
 
 PROTOCOL = 2            # raised when a job would give other numbers or a key another meaning
-TASKS = ("and", "or", "majority", "parity")
+TASKS = KINDS
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening",
            "exact-search")
 TRAINING = {    # one start of Adam, as in the paper; the bounded search without a part of it
@@ -32,7 +33,7 @@ SNAPSHOTS = 12          # at steps 1, 2, 4, ..., 2048
 USES = ("support", "sample", "holdout", "fourier", "training")
 RECORD = {
     "protocol": "version of these records",
-    "task": "and, or, majority or parity",
+    "task": "kind of rule",
     "k": "size of the support",
     "p": "P(bit = 1)",
     "noise": "probability that a label of the training set was flipped",
@@ -67,12 +68,17 @@ RECORD = {
 }
 
 
-def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, limit=None, seed=0):
-    """What all runs of one file share, checked and completed: a dict. limit: math.inf for none."""
+def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, limit=None, seed=0,
+             level=None, table=None):
+    """What all runs of one file share, checked and completed: a dict. limit: math.inf for none.
+    level, and the labels of table as a text, are there for the kinds of rule that have them."""
     choice("task", task, TASKS)
     choice("method", method, METHODS)
-    rule = truth_table(task, k)
-    drawn = sample_task(np.random.default_rng(0), task, k, k, p=p, noise=noise)
+    own = {} if level is None else {"level": level}
+    own |= {} if table is None else {"table": "".join(map(str, table))}
+    rule = truth_table(task, k, level, table)
+    drawn = sample_task(np.random.default_rng(0), task, k, k, level=level, table=table, p=p,
+                        noise=noise)
     allowed = MODELS if method == "adam" else ("paper",) if method.startswith("pgd") else ()
     require(model is None or model in allowed, "model",
             f"{' or '.join(allowed) or 'none'} with method {method}", model)
@@ -84,13 +90,23 @@ def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, li
     return {"protocol": PROTOCOL, "task": task, "k": int(k),
             "p": balanced_p(rule) if p is None else drawn.p, "noise": drawn.noise,
             "method": method, "model": model, "limit": None if limit == math.inf else limit,
-            "seed": integer("seed", seed, 0)}
+            "seed": integer("seed", seed, 0), **own}
+
+
+def rule_of(config):
+    """The level or the table of a sweep's rule, as `sample_task` and others take them."""
+    table = config.get("table")
+    return {"level": config.get("level"), "table": None if table is None else [*map(int, table)]}
 
 
 def yardstick(config, T):
     """m*(T) of a sweep, at 95 %."""
-    rule = labels_by_count(truth_table(config["task"], config["k"]))
-    return m_star(T, rho_overlap(rule, config["p"]), 0.05, config["noise"])
+    table, junta = truth_table(config["task"], config["k"], **rule_of(config)), False
+    if config["task"] == "junta":
+        g, junta = table, True
+    else:
+        g = labels_by_count(table)
+    return m_star(T, rho_overlap(g, config["p"], junta=junta), 0.05, config["noise"])
 
 
 def check_job(config, T, m):
@@ -111,7 +127,7 @@ def settings(job):
     base = "adam" if job["method"] == "adam" else "pgd"
     *_, model, train = choose(base, job["model"], base, job["T"], job["k"], None, None, None)
     options = TRAINING.get(job["method"], {})
-    if job["method"] == "adam" and job["task"] != "parity":
+    if job["method"] == "adam" and job["task"] in FIRST_ORDER:
         options = options | TUNED.get(job["model"], {})
     return model, type(train)(method=base, **options)
 
@@ -120,5 +136,8 @@ def stream(job, use, *more):
     """The random generator of one use of a job: see the top of this page."""
     numbers = [KINDS.index(job["task"]), job["k"], job["T"], int(job["p"] * 2 ** 32),
                int(job["noise"] * 2 ** 32)]
+    rule = rule_of(job)
+    numbers += [] if rule["level"] is None else [rule["level"]]
+    numbers += rule["table"] or []
     numbers += [job["rep"], USES.index(use), *more]
     return np.random.default_rng(np.random.SeedSequence(job["seed"], spawn_key=numbers))

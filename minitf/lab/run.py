@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -135,8 +136,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw,
                                             rule_known=table is not None)
 
-    def rows():
-        return drawn.sample(streams(seed, 5)[4], ROWS)[0]
+    rows = partial(unlabelled, drawn, seed)
 
     def again(X, y):
         fewer = replace(train, restarts=2) if train.method == "adam" else train
@@ -144,22 +144,33 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
 
     def run(training=None, counting=None):
         result, seconds = timed_fit(X, y, config, training_rng, train, training)
-        right = count_correct([result.predict], drawn, holdout_rng, callback=counting)
-        clean, noisy = right[0].tolist()
-        found, name_bits = result.support(k), math.log2(math.comb(T, k))
+        right = count_correct([result.predict], drawn, holdout_rng, callback=counting)[0].tolist()
         sure = certainty(result, X, y, k=k, train_again=again, rows=rows,
                          without=REDRAWN if redraw else None)
+        found = result.support(k)
         return result, record_of(
-            result, seconds, X, y, found, certificate=sure, **holds(result, rows), task=task,
-            description=str(drawn), k=k, p=drawn.p, noise=drawn.noise, table=list(drawn.table),
-            support_bits=name_bits, information_limit=name_bits, determined=determined,
-            redraws=redraws, chance=round(drawn.chance, 12), support_true=list(drawn.support),
-            support_found=list(found), holdout=HOLDOUT, holdout_accuracy=clean / HOLDOUT,
-            noisy_holdout_accuracy=noisy / HOLDOUT,
-            learned=found == drawn.support and clean == HOLDOUT, method=method, model=model,
-            seed=seed)
+            result, seconds, X, y, found, certificate=sure, **holds(result, rows),
+            **of_task(drawn, found, *right), determined=determined, redraws=redraws,
+            method=method, model=model, seed=seed)
 
     return Plan(config, train, run)
+
+
+def unlabelled(task, seed):
+    """Fresh rows of a task, drawn from a stream of their own."""
+    return task.sample(streams(seed, 5)[4], ROWS)[0]
+
+
+def of_task(task, found, clean, noisy):
+    """What a record says of a drawn task and of the fresh examples that were right."""
+    name_bits = math.log2(math.comb(task.T, task.k))
+    return {
+        "task": task.kind, "description": str(task), "k": task.k, "p": task.p, "noise": task.noise,
+        "table": list(task.table), "support_bits": name_bits, "information_limit": name_bits,
+        "chance": round(task.chance, 12), "support_true": list(task.support),
+        "support_found": list(found), "holdout": HOLDOUT, "holdout_accuracy": clean / HOLDOUT,
+        "noisy_holdout_accuracy": noisy / HOLDOUT,
+        "learned": found == task.support and clean == HOLDOUT}
 
 
 def streams(seed, n):

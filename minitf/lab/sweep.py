@@ -90,8 +90,8 @@ def missing(design, T, done):
 
 
 def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0,
-          method="pgd", model=None, limit=None, seed=0, reps=20, jobs=1, dask=None, executor=None,
-          progress=None):
+          method="pgd", model=None, limit=None, seed=0, level=None, table=None, reps=20, jobs=1,
+          dask=None, executor=None, progress=None):
     """Do the trials that are missing in the file at path, and return all of its records that belong
     to these options.
 
@@ -104,7 +104,8 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers
     keep dying.
     """
-    config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed)
+    config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed,
+                      level=level, table=table)
     reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1, 1024)
     lengths = several("T", "at least one context length", T)[::-1]
     sizes = None if m == "auto" else several("m", "auto or at least one sample size", m)

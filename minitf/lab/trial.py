@@ -13,7 +13,7 @@ from minitf.files import VERSION
 from minitf.lab.baselines import l1_logistic, screening, strongest
 from minitf.lab.draw import ATTEMPTS, first_determined, is_determined
 from minitf.lab.holdout import HOLDOUT, count_correct, fourier_gaps, predictors_of
-from minitf.lab.protocol import METHODS, RECORD, SNAPSHOTS, settings, stream, yardstick
+from minitf.lab.protocol import METHODS, RECORD, SNAPSHOTS, rule_of, settings, stream, yardstick
 from minitf.lab.run import MODELS
 from minitf.learn import Candidates, FitWarning, fit, logits_of
 from minitf.ops import logistic
@@ -27,8 +27,8 @@ class Timeout(Exception):
 def trial(job):
     """Do one run and return its record: the keys of RECORD."""
     start = time.thread_time()
-    task = sample_task(stream(job, "support"), job["task"], job["T"], job["k"], p=job["p"],
-                       noise=job["noise"])
+    task = sample_task(stream(job, "support"), job["task"], job["T"], job["k"], **rule_of(job),
+                       p=job["p"], noise=job["noise"])
     X, y, determined, attempt = training_set(job, task)
     record = dict.fromkeys(RECORD) | job | {
         "m_star": yardstick(job, job["T"]), "attempts": attempt + 1, "determined": determined,
@@ -59,7 +59,7 @@ def learned(job, task, X, y, attempt):
     if method in ("screening", "exact-search"):
         found = screening(X, y, task.k) if method == "screening" else None
         if found is None:
-            supports = consistent_supports(X, y, task.kind, task.k, limit=2)
+            supports = consistent_supports(X, y, task.kind, task.k, limit=2, **rule_of(job))
             found = supports[0] if len(supports) == 1 else ()
         return dict.fromkeys(("success", "success_any", "support_exact"), found == task.support)
     rng = stream(job, "training", attempt, job["m"], METHODS.index(method),

@@ -10,7 +10,8 @@ gradient, not an enumeration, says that another fits better.
                             kept where the loss does not rise; step grows by half, or is halved
 
 A Euclidean step follows d = -dloss/dq = a * g, with g = (a . dloss/da) - dloss/da. A mirror step
-raises the strong half of g itself, the positions with g > max |g| / 2.
+raises the strong half of g itself, the positions with g > max |g| / 2. Either is scaled so that its
+largest entry is 1 in size, so `step` is how far the fastest score moves.
 
 Why mirror steps: the factor a_t is 1/T at first, and softmax lets the first coordinate that grows
 take everything; without it all relevant positions rise together. In the second half of the stages

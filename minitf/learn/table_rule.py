@@ -177,7 +177,7 @@ def answer_of(result, one, evidence, names):
     verdict = evidence.verdict(rule, names or [f"x{t}" for t in range(evidence.T)])
     return Answer(result, one.name, rule, verdict, right, evidence.m,
                   int((answers != labels).sum()),
-                  1 - right / evidence.m if verdict.certain else None,
+                  (evidence.m - right) / evidence.m if verdict.certain else None,
                   substitutes(evidence, rule), ())
 
 

@@ -74,13 +74,16 @@ class Certificate(NamedTuple):
     why: str = ""
 
     def __str__(self):
+        return self.say()
+
+    def say(self, examples="training examples alone"):
+        """In words: the error and its confidence, or why there is none or what would be needed."""
         if self.error is None or self.error >= self.guessing:
             return f"nothing: {self.why or self.needs()}"
-        rows = f"the {self.m:,} training examples alone"
         if self.differs is not None:
-            rows = f"{self.m:,} training examples and {self.differs.m:,} rows without labels"
+            examples = f"{examples.removesuffix(' alone')} and {self.differs.m:,} without labels"
         return (f"error at most {percent(self.error)} with {100 * (1 - self.delta):.4g} % "
-                f"confidence, from {rows}")
+                f"confidence, from the {self.m:,} {examples}")
 
     def rule_in_words(self, names=None):
         """The rule, "bit 50 and bit 60" unless names are given, and where the model is that."""

@@ -62,8 +62,7 @@ def second(case):
 OPERATORS = {"attention": attend, "attention_rope": attention_rope,
              "attention_qk_norm": attention_qk_norm} | {op.__name__: op for op in (
     add, cap, cls_head, embed, gelu, identity, layer_norm, linear, logistic, mean_bit, relu,
-    softmax,
-    unit_ball)}
+    softmax, unit_ball)}
 OPERATORS["projection"] = lambda x, **options: Ball(**options).projection(x)
 SETS = {"Ball": Ball, "Simplex": Simplex,
         "Intersection": lambda sets: Intersection([(Ball if "kind" in one else Simplex)(**one)
@@ -211,10 +210,12 @@ def check_gradients(seed=0):
         if not names:
             continue
         row = {"case": case.name, "agrees": True, "error": 0.0, "method": "", "why": ""}
+        real = case.op == "projection"              # it refuses complex numbers
+        how = {} if real else {"method": "complex", "tol": 10 * case.tol}
         try:
             found = check_pullback(restricted(case, names),
                                    [case.arguments[name] for name in names],
-                                   rng, method="complex", tol=10 * case.tol)
+                                   rng, **how)
             worst = max(found, key=lambda record: record.error)
             yield row | {"error": worst.error, "method": worst.method}
         except AssertionError as failure:

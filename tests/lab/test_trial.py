@@ -183,3 +183,28 @@ def test_adam_is_unconstrained_and_tuned_but_for_parity():
         patch.setattr(trials, "fit", watched)
         trial(a_job(64, 60, method="adam", model="paper", rep=1))
     assert sets == [{}] and abs(taught[0].params["q"]).sum() > model.radius
+
+
+@pytest.mark.parametrize("rule", [
+    {"task": "threshold", "k": 3, "level": 2}, {"task": "symmetric", "k": 3, "table": [0, 1, 1, 0]},
+    {"task": "junta", "k": 3, "table": [0, 1, 1, 0, 1, 0, 1, 1]}])
+def test_rules_of_ones_own_are_swept(rule):
+    job = a_job(12, 300, method="adam", **rule)
+    record = trial(job)
+    assert record["success"] and record["support_exact"] and record["determined"] is True
+    assert stripped([record]) == stripped([trial(json.loads(json.dumps(job)))])
+    task = sample_task(protocol.stream(job, "support"), T=12, p=job["p"], **{"kind": rule["task"]} | {
+        key: value for key, value in rule.items() if key != "task"})
+    assert yardstick(job, 12) > 0 and protocol.rule_of(job)["level"] == rule.get("level")
+    assert task.kind == rule["task"]
+    other = rule | ({"level": 3} if "level" in rule else {"table": [1 - bit for bit in rule["table"]]})
+    draws = {protocol.stream(a_job(12, 300, **some), "sample", 0).random() for some in (rule, other)}
+    assert len(draws) == 2
+
+
+def test_a_table_or_level_that_a_rule_lacks_is_refused():
+    for options, message in ((dict(task="junta"), "^table: expected 8 labels for junta"),
+                             (dict(task="threshold"), "^level: expected an integer from 1 to 3"),
+                             (dict(level=1), "^level: expected nothing with and")):
+        with pytest.raises(ValueError, match=message):
+            identity(**options)

@@ -22,7 +22,7 @@ def test_rules_are_found_and_certain(name, noise):
     rule, X, y = table(3, name, noise=noise)
     answer = decide(X, y)
     assert answer.rule.same_as(rule) and answer.certain, answer
-    assert answer.right == (rule(X) == y).sum() and answer.noise == 1 - answer.right / 500
+    assert answer.right == (rule(X) == y).sum() and answer.noise == (500 - answer.right) / 500
     assert answer.name == ("16 heads" if name == "xor" else "one head") and not answer.substitutes
     assert answer.result.T == 60 and answer.differs == (answer.result.predict(X) != rule(X)).sum() <= 40
 

@@ -279,7 +279,7 @@ def test_point_10_the_mask_is_not_differentiated(rng):
 @pytest.mark.parametrize("options", [{}, {"softcap": 2}, {"causal": "bottom-right"}, {"causal": "top-left"}])
 def test_point_11_a_key_reaches_no_query_that_may_not_attend_to_it(rng, bad, options):
     """Spoil some rows; whatever no path of the mask joins to them must be as if they had been ordinary numbers."""
-    for trial in range(30):
+    for _ in range(30):
         q, k, v = draw(rng, (2, 4, 5, 4), (2, 2, 7, 4), (2, 2, 7, 3))
         options["mask"] = rng.random((2, 4, 5, 7)) < 0.4
         good = run(q, k, v, **options)

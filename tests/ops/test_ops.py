@@ -201,7 +201,7 @@ def test_unit_ball_is_the_identity_inside_and_radial_outside(rng):
     length = np.linalg.norm(x, axis=1)
     assert np.array_equal(y[length <= 1], x[length <= 1])
     assert np.abs(np.linalg.norm(y[length > 1], axis=1) - 1).max() < 1e-15
-    assert np.abs((pullback(x) * (length > 1)[:, None])).max() < 1e-15            # the radial direction is lost
+    assert np.abs(pullback(x) * (length > 1)[:, None]).max() < 1e-15            # the radial direction is lost
     z = rng.standard_normal((50, 4))
     assert (np.linalg.norm(y - unit_ball(z)[0], axis=1) <= np.linalg.norm(x - z, axis=1) + 1e-15).all()
 

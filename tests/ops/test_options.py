@@ -266,7 +266,7 @@ def test_point_16_two_halves_merged_by_their_lse_are_the_whole(rng):
     w = [np.exp(L - lse)[..., None] for (_, L), _ in parts]
     out = sum(x * o for x, ((o, _), _) in zip(w, parts))
     grads = []
-    for x, ((o, L), back) in zip(w, parts):
+    for x, ((o, _), back) in zip(w, parts):
         pull = ((o - out) * dout).sum(axis=-1) + dlse
         grads.append(back((x * dout, x[..., 0] * pull)))
     merged = {"out": out, "lse": lse, "dq": grads[0][0] + grads[1][0]}

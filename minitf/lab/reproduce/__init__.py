@@ -4,11 +4,15 @@ import importlib
 from minitf.lab.reproduce.page import rerun
 
 NAMES = (
+    "and-grid",
     "max-margin",
     "cot-parity",
     "single-location",
+    "hidden-progress",
+    "simplicity",
     "sparse-averaging",
     "flip-flop",
+    "length-free",
 )
 
 
