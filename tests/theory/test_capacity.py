@@ -264,8 +264,8 @@ def test_norms_beyond_any_number_of_examples():
         "error above the margin loss"
     json.dumps(found._asdict(), allow_nan=False)
     deep = ModelConfig.network(6, L=6, H=2, d=9, d_v=3)
-    for model, scale in ((deep, 1e20), (model, 1e60), (SCALARS["onehot"], 1e150)):
-        found = certify((random_params(model, 0, scale), model), X, X[:, 0], k=1)
+    for odd, scale in ((deep, 1e20), (model, 1e60), (SCALARS["onehot"], 1e150)):
+        found = certify((random_params(odd, 0, scale), odd), X, X[:, 0], k=1)
         assert found == Certificate(None, "none: its norms multiply to more than float64 holds")
 
 

@@ -212,9 +212,9 @@ def test_minitf_agrees_in_float32():
     for case in CASES.values():
         found = computed(case._replace(arguments={name: single(x) for name, x in case.arguments.items()},
                                        cotangents={name: single(x) for name, x in case.cotangents.items()}))
-        for name, reference in case.expected.items():
+        for name, exact in case.expected.items():
             plain, zeros = case.err_plain["float32"][name], name in case.exact_zeros
-            assert agreement(reference, found[name], tol=case.tol, err_plain=plain, exact_zeros=zeros,
+            assert agreement(exact, found[name], tol=case.tol, err_plain=plain, exact_zeros=zeros,
                              dtype=np.float32)[1], (case.name, name)
 
 
