@@ -6,8 +6,8 @@
         op(*args)[0] is close to case.oracle(*args, **case.options)          values
 """
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Callable
 
 import numpy as np
 import oracles

@@ -52,7 +52,7 @@ def l1_logistic(X, y, rng, after=lambda: None):
             losses[j] += logistic(logits, y[held])[0].sum()
             after()
     best = min(range(PENALTIES), key=lambda j: (errors[j], losses[j]))
-    for w, b in path(X, y, penalties[:best + 1]):
+    for w, b in path(X, y, penalties[:best + 1]):     # noqa: B007 (the last is returned)
         after()
     return w, b
 

@@ -188,7 +188,7 @@ def lower(expected, err, dtype):
             for key, x in expected.items()}
 
 
-def compare(expected, found, allowed, zeros={}):
+def compare(expected, found, allowed, zeros={}):   # noqa: B006 (read only)
     """Do all arrays agree? Then error / allowed error of the worst one, and its name. A NaN must be
     met by a NaN."""
     results = []

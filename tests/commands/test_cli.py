@@ -184,7 +184,7 @@ def test_learning_imports_nothing_heavy(tmp_path):
                 assert not end.code, end.code
             assert not heavy & set(sys.modules), heavy & set(sys.modules)
             heavy -= {"scipy"}                  # the exact binomial tail of a rule that errs needs it
-    """ % FLAGS
+    """ % FLAGS     # noqa: UP031 (braces are Python here)
     process = child(code=code, cwd=tmp_path)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0 and err == "", err

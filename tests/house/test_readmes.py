@@ -9,9 +9,9 @@ import sys
 
 import click
 import pytest
+from helpers import ROOT
 
 import minitf
-from helpers import ROOT
 from minitf.cli import commands
 
 READMES = sorted(path for path in ROOT.rglob("README.md") if not any(part[0] == "." for part in

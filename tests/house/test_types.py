@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from helpers import ROOT
 
 import minitf
-from helpers import ROOT
 
 pytest.importorskip("mypy")
 GOOD = '''

@@ -1,8 +1,6 @@
 """Constructed weights do what they promise on every pattern, with norms as tabled; wrong weights are found."""
 import importlib
-import json
 import math
-import warnings
 from dataclasses import replace
 from itertools import product
 
@@ -11,14 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minitf import TrainConfig, cli, fit, load, sample_task
+from minitf import TrainConfig, fit, load, sample_task
 from minitf.fast.forward import attention_of, forward
 from minitf.model.config import ModelConfig
 from minitf.model.parameters import constraints
 from minitf.model.tokens import positions
 from minitf.tasks.rules import count_ones
 from minitf.theory.construct import (
-    Verification,
     as_result,
     construct,
     largest_errors,
@@ -180,7 +177,7 @@ def test_random_rules_hold(seed, kind, k, T, eps, form):
 @pytest.mark.parametrize("kind, form", [("parity", "heads"), ("junta", "plateau"), ("majority", "plateau")])
 def test_rounding_bounds_the_worst_order_of_sums(kind, form):
     """Sums one term at a time, the support first, so that every later addition is rounded at full size."""
-    task, measured, bounds = task_of(kind, 20000, 3, 2), [], []
+    task, measured = task_of(kind, 20000, 3, 2), []
     params, _, certificate = construct(task, form=form)
     order = np.concatenate([task.support, np.setdiff1d(np.arange(20000), task.support)])
     w = np.append(np.exp(params["q"][:, order]), np.ones((len(params["q"]), 1)), axis=1)            # [CLS] last
@@ -389,91 +386,3 @@ def test_bad_input_of_verify():
     task = sample_task(np.random.default_rng(0), "parity", 2 ** 17, 8)
     with pytest.raises(ValueError, match="T: expected at most 65536 with k = 8"):
         verify(*construct(task)[:2], task)
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    """run("--k", 2) -> (exit code, stdout, stderr) of construct, in an empty directory; a warning is an error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, command="construct"):
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
-            warnings.simplefilter("error")
-            cli.commands.main([command, *map(str, words)])
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-def test_command_draws(run, tmp_path):
-    pytest.importorskip("matplotlib")
-    code, out, err = run("--T", 100, "--plot", "p.png")
-    assert (code, err) == (0, "") and (tmp_path / "p.png").stat().st_size > 10_000 and "Written    p.png" in out
-    code, out, err = run("--plot", "x.doc")
-    assert code == 2 and out == "" and err.startswith("Error: --plot: expected a file name")
-
-
-def test_command(run):
-    words = ("--task", "parity", "--k", 4, "--T", 1024, "--eps", "1e-3")
-    code, out, err = run(*words, "--save", "p.npz")
-    assert (code, err) == (0, "") and "promised at most 0.001 (and 1.1e-11 of rounding)" in out
-    assert out.startswith("Task       parity of 4 of 1024 bits, at positions ")
-    assert "Code       count of ones, 0 to W = 4; the weights of the bits are at most w = 1\n" in out
-    assert "beta = 13.1431" in out and "measured 0.001 over all 16 patterns of the 4 bits" in out
-    code, out, _ = run(*words, "--json")
-    record = json.loads(out)
-    assert code == 0 and record["holds"] and record["measured"] == pytest.approx(1e-3, rel=1e-9)
-    assert record["norms"]["||W_QK||_2"]["value"] == pytest.approx(2 * record["beta"])
-    assert load("p.npz").support(4) == tuple(record["support"])
-    X = np.random.default_rng(0).integers(0, 2, (50, 1024))
-    np.savez("rows.npz", X=X)
-    code, out, _ = run("p.npz", "--data", "rows.npz", command="predict")
-    assert code == 0
-    labels = [int(line.split(",")[1]) for line in out.splitlines()[1:]]
-    assert labels == (X[:, record["support"]].sum(axis=1) % 2).tolist()
-
-
-@pytest.mark.parametrize("words", [
-    ("--task", "junta", "--k", 3, "--table", "01101000"), ("--task", "junta", "--k", 6, "--T", 64), (), ("--k", 1),
-    ("--task", "threshold", "--k", 5, "--level", 2), ("--task", "symmetric", "--k", 2, "--table", "1,0,1"),
-    ("--k", 4, "--T", 4)])
-def test_command_holds(run, words):
-    code, out, err = run(*words)
-    assert (code, err) == (0, "") and "represented: the error is what was promised" in out
-    assert run(*words)[1] == out and json.loads(run(*words, "--json")[1])["holds"]
-
-
-@pytest.mark.parametrize("kind, form", [("and", "unit"), ("junta", "interp"), ("parity", "heads")])
-def test_picture(kind, form, tmp_path):
-    pytest.importorskip("matplotlib")
-    from minitf.commands.construct import record_of
-    from minitf.lab.figures.single import construction
-    task = task_of(kind, 30, 3, 0)
-    params, model, certificate = construct(task, form=form)
-    result = as_result(params, model, task)
-    record = record_of(task, result, certificate, verify(params, model, task), 0)
-    construction(record, result.strength(), certificate.readout, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_command_exits_1_when_the_promise_is_broken(run, monkeypatch):
-    monkeypatch.setattr("minitf.commands.construct.verify", lambda *args: Verification(0.06, 4, 22))
-    code, out, err = run()
-    assert code == 1 and out.endswith("NOT represented: the error is larger\n") and err == ""
-
-
-@pytest.mark.parametrize("words, line", [
-    (("--eps", 0.5), "Error: --eps: expected a number from 1e-9 to below 0.5, got 0.5"),
-    (("--k", 9), "Error: --k: expected at most 8, got 9"), (("--k", 0), "Error: --k: expected an integer >= 1, got 0"),
-    (("--k", 8, "--T", 10 ** 6), "Error: --T: expected at most 65536 with k = 8, got 1000000"),
-    (("--k", 5, "--T", 4), "Error: --k: expected at most T = 4, got 5"),
-    (("--T", 0), "Error: --T: expected an integer"),
-    (("--table", "01"), "Error: --table: expected nothing for and"), (("--seed", -1), "Error: --seed"),
-    (("--task", "symmetric", "--table", "0120"), "Error: --table: expected labels 0 and 1 as in 0110"),
-    (("--task", "threshold"), "Error: --level: expected an integer from 1 to 2 with threshold, got None"),
-    (("--save", "no/file.npz"), "Error: no/file.npz"),
-    (("--save", "a.png", "--plot", "a.png"), "Error: ")])
-def test_command_bad_input(run, words, line, monkeypatch):
-    monkeypatch.setattr("minitf.commands.construct.verify", lambda *args: pytest.fail("work had begun"))
-    code, out, err = run(*words)
-    assert code == 2 and out == "" and err.startswith(line) and err.count("\n") == 1

@@ -58,7 +58,7 @@ def named(**arguments):
 
 # ---- primitives ----------------------------------------------------------------------------------
 
-def primitive(name, op, options={}, **arguments):
+def primitive(name, op, options={}, **arguments):       # noqa: B006 (read only)
     put(name, "primitives", op, named(**arguments), **options)
 
 
