@@ -106,9 +106,10 @@ class Verdict(NamedTuple):
         """One line an array: output, error, limit, why."""
         title = f"{self.case}, {self.dtype}: {'agrees' if self.agrees else 'DISAGREES'}"
         head = f"  {'output':10}  {'error':>8}  {'limit':>8}  why"
-        return "\n".join([title, head, *(
-            f"  {row.name:10}  {row.error:8.2g}  {row.limit:8.2g}  {row.why}".rstrip()
-            for row in self.rows)])
+        lines = (f"  {row.name:10}  {row.error:8.2g}  {row.limit:8.2g}  {row.why}".rstrip()
+                 for row in self.rows)
+        return "\n".join([title, head, *(line.replace("nan", "   ") if MISSING in line else line
+                                         for line in lines)])
 
     def __bool__(self):
         return self.agrees
