@@ -1,14 +1,14 @@
-"""minitf: bounded-norm softmax attention and the sparse Boolean functions it learns, exact, in NumPy.
+"""minitf: bounded-norm softmax attention and the sparse Boolean functions it learns, in NumPy.
 
-Every name loads the room it lives in at its first use (PEP 562), so that `import minitf` costs no more than NumPy and the
-command line can choose its threads before NumPy is there.
+Every name loads the room it lives in at its first use (PEP 562), so that `import minitf` costs no
+more than NumPy, and the command line can choose its threads before NumPy is there.
 """
 import importlib
 from importlib import resources
 
 ROOMS = {
-    "ops": """add attention attention_blocked attention_tangent attention_weights cap embed gelu identity layer_norm linear
-              logistic relu sigmoid softmax unit_ball""",
+    "ops": """add attention attention_blocked attention_tangent attention_weights cap embed gelu
+              identity layer_norm linear logistic relu sigmoid softmax unit_ball""",
     "projections": "Ball Box Intersection Simplex dual_norm norm project",
     "tasks": "BooleanTask consistent_supports sample_task truth_table",
     "model": "ModelConfig constraints init_params",

@@ -1,4 +1,4 @@
-"""Every statement of the theory under one name: `from minitf import bounds`, then `bounds.sid(...)`.
+"""Every statement of the theory under one name: `from minitf import bounds`, `bounds.sid(...)`.
 
     linear             linear maps: ds, sid, vol, mau, and how to split an error among them
     budgets, networks  attention: the norms that define a class; one head, tf-scalar, L layers

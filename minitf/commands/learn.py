@@ -36,7 +36,7 @@ Examples:
 @click.option("--heads", "H", type=int,
               help="Number of attention heads.  [default: paper 1, scalar 16, gpt 4]")
 @click.option("--radius", type=float,
-              help="Bound on ||W_QK^T||_{2,1}, inf for none.  [default: k (log T + 4) for paper]")
+              help="Bound on ||q||_1, inf for none.  [default: k (log T + 4) for paper]")
 @click.option("--steps", type=int,
               help="The most steps of the search; of adam, steps from the first start.  [default: "
                    "no limit; 800]")

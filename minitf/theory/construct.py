@@ -129,7 +129,7 @@ def represent(S, table, eps, form, model):
                        jumps=np.count_nonzero(np.diff(g)))
     norms = norms_of(params, bounds, score=beta + math.log(w.max()), units=len(readout.u))
     if form != "paper":
-        model = replace(model, H=len(q), d_v=len(readout.u), radius=norms["||W_QK^T||_{2,1}"][1],
+        model = replace(model, H=len(q), d_v=len(readout.u), radius=norms["||q||_1"][1],
                         C_21=norms["||W_V||_{2,1}"][1], B_w=2 * norms["||u||_2"][1])
     promised, gap = eps if form in ("unit", "interp") else 0.0, least_gap(lam, T, len(supports[0]))
     rounding = rounding_of(readout, q, P, supports, [beta + np.log(w) for beta in betas])

@@ -5,7 +5,7 @@ import numpy as np
 
 from minitf.projections import norm
 
-ONE_HEAD = {"||W_QK||_2": "sqrt(k) * score", "||W_QK^T||_{2,1}": "k * score",
+ONE_HEAD = {"||W_QK||_2": "sqrt(k) * score", "||q||_1": "k * score",
             "||W_V||_2": "sqrt(2 * units)", "||W_V||_{2,1}": "sqrt(2) * units"}
 # norms that suffice with one-hot positions (see bounds_of); of one head; T for the smaller T+1-k
 SUFFICES = {
@@ -15,11 +15,11 @@ SUFFICES = {
     "plateau": {"score": "log(4 * T) + log(w)", "units": "2 * jumps", **ONE_HEAD,
                 "||u||_2": "sqrt(units) * W / (1 - (W + 1) * lam)"},
     "heads": {"score": "log(4 * k * T)", "units": "2 * ones", "||W_QK||_2": "score",
-              "||W_QK^T||_{2,1}": "score",
+              "||q||_1": "score",
               "||W_V||_2": "sqrt(6 * units)", "||W_V||_{2,1}": "sqrt(6) * units",
               "||u||_2": "2 * sqrt(units)"},
     "paper": {"score": "log(4 * T)", "||W_QK||_2": "sqrt(k) * score",
-              "||W_QK^T||_{2,1}": "k * (log(T) + 4)",
+              "||q||_1": "k * (log(T) + 4)",
               "|w|": "16 * k", "|c|": "16 * k"},
 }
 
@@ -69,7 +69,7 @@ def bounds_of(form, orthonormal, **names):
     for name, formula in SUFFICES[form].items():
         # what is shown is what is computed
         names[name] = eval(formula, dict(vars(math)), names)
-        unknown = not orthonormal and name in ("score", "||W_QK||_2", "||W_QK^T||_{2,1}")
+        unknown = not orthonormal and name in ("score", "||W_QK||_2", "||q||_1")
         found[name] = (math.inf, "none for these positions") if unknown else (names[name], formula)
     return found
 
@@ -78,7 +78,7 @@ def norms_of(params, bounds, **values):
     """Measure the weights beside their bounds, the largest of several heads: {name: (value, bound,
     formula)}."""
     q, w = params["q"][:, None], params["w"]
-    values |= {"||W_QK||_2": norm(q, "l2"), "||W_QK^T||_{2,1}": norm(q, "l1"),
+    values |= {"||W_QK||_2": norm(q, "l2"), "||q||_1": norm(q, "l1"),
                "||u||_2": norm(w / 2, "l2"),
                "|w|": norm(w, "linf"), "|c|": np.abs(params["c"])}
     if "W_V" in params:

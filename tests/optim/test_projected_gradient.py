@@ -42,14 +42,16 @@ def test_a_constraint_on_no_parameter_is_refused():
 
 @pytest.mark.parametrize("momentum", [False, True])
 def test_float32_reaches_what_float32_can(momentum):
-    steps = projected_gradient(least_squares(np.float32), {"x": np.zeros(20, np.float32)}, {}, momentum=momentum)
+    b = A @ TRUE + 3 * np.random.default_rng(5).standard_normal(60)         # a minimum of 200: values differ no more
+    best = np.linalg.lstsq(A, b, rcond=None)[0]
+    steps = projected_gradient(least_squares(np.float32, b=b), {"x": np.zeros(20, np.float32)}, {}, momentum=momentum)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         for i, it in enumerate(steps):
             if it.residual == 0 or i == 500:
                 break
     assert it.params["x"].dtype == np.float32
-    assert np.linalg.norm(it.params["x"] - TRUE) <= 1e-6 * np.linalg.norm(TRUE)
+    assert np.linalg.norm(it.params["x"] - best) <= 2e-6 * np.linalg.norm(best)
 
 
 def test_what_is_not_finite_is_named():

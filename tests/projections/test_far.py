@@ -43,6 +43,14 @@ def test_every_pair_is_certified_and_a_point_of_its_ray(scale):
     assert np.median(counts) <= 120
 
 
+@pytest.mark.parametrize("pair", [("l1", "linf"), ("l21", "l2inf"), ("linf", "l1inf"), ("linf1", "l1inf"), ("l1", "linf1")])
+def test_flat_faces_are_found_from_far(pair):
+    """Newton's steps alone leave these sets behind: a polytope's face decides, not its curvature."""
+    for seed in range(3):
+        x, common = two(pair, seed=seed)
+        quietly_certified(common, 1e4 * x)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "l2"])
 @pytest.mark.parametrize("scale", [3, 1e4, 1e8])
 def test_with_the_l2_ball_one_number_is_left(kind, scale):
@@ -111,6 +119,7 @@ def test_one_common_point_is_found_and_the_gap_is_said():
     assert np.allclose(p, 1 / 6, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_cvxpy(seed):
     cvxpy = pytest.importorskip("cvxpy")
@@ -124,4 +133,6 @@ def test_agrees_with_cvxpy(seed):
         P = cvxpy.Variable((4, 3))
         problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(P - 2 * x)), [forms[s.kind](P) <= s.radius for s in common.sets])
         problem.solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
-        assert np.abs(P.value - common.project(2 * x)).max() < 2e-6, pair
+        p = common.project(2 * x)
+        assert np.abs(P.value - p).max() < 1e-4, pair               # what the solver reaches
+        assert np.linalg.norm(p - 2 * x) <= np.linalg.norm(P.value - 2 * x) + 1e-8, pair

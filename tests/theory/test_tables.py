@@ -66,7 +66,7 @@ def test_the_class_of_a_task_is_that_of_its_construction(kind):
     for T in (16, 1024):
         c, beta = task_class(kind, T, 3)
         norms = construct(sample_task(np.random.default_rng(0), kind, T, 3), form="plateau")[2].norms
-        found = [norms[name][0] for name in ("score", "||W_QK||_2", "||W_QK^T||_{2,1}", "||W_V||_2", "||W_V||_{2,1}",
+        found = [norms[name][0] for name in ("score", "||W_QK||_2", "||q||_1", "||W_V||_2", "||W_V||_{2,1}",
                                              "||u||_2", "units")]
         assert found == pytest.approx([beta, c.B_q, c.B_q1, c.B_V, c.B_V21, c.B_u, c.d_v])
 
