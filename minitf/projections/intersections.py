@@ -128,7 +128,11 @@ def _common_point(x, sets):
         p = points[own]
         return _contain(sets, p) and abs(_certificate(x, p, sets, normals)) <= wanted
 
-    points, normals, apart, sweeps = nearest_common(x, sets, corners[-1], size, certified)
+    for pace in (10.0, 3.0):                        # the slow one where many flat faces are passed
+        points, normals, apart, sweeps = nearest_common(
+            x, sets, corners[-1], size, certified, pace)
+        if certified(points, normals):
+            break
     require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
     p, done = points[own], certified(points, normals)
     p = _pull_inside(p, centre, sets) if central and not done else p

@@ -10,17 +10,17 @@ by Newton's method, whose Hessian  (1 + omega) I + sigma sum_i (I - J_i)  has th
 of the projections, and then takes u_i = w_i: these are normals of K_i at P_i(z_i), and the
 distance of p from the sets falls by about  ||x|| / (sigma r)  a round. omega, at first the
 distance of x in radii, keeps p from leaving the sets behind while it is not known which of their
-faces matter; it falls to 0 by tens. Source: Rockafellar 1976; Qi and Sun 1993 (semismooth Newton);
+faces matter; it falls to 0 by the pace. Source: Rockafellar 1976; Qi and Sun 1993 (semismooth Newton);
 Li, Sun and Toh 2018 (the two together).
 """
 from functools import partial
 
 import numpy as np
 
-ROUNDS, STEPS, TENS = 40, 30, 10.0
+ROUNDS, STEPS = 60, 30
 
 
-def nearest_common(x, sets, start, size, enough):
+def nearest_common(x, sets, start, size, enough, pace):
     """Return the points P_i(z_i), their normals, the distance from p to them, the sweeps.
 
     A sweep projects once onto every set. `size` is the length at which sets end, `enough(p,
@@ -44,8 +44,8 @@ def nearest_common(x, sets, start, size, enough):
         # 3. the weights of the next round
         if omega == 0 and closest / 5 < apart > 1e-13 * size:
             most = min(10 * most, 1e5 * far)
-        closest, sigma = apart, min(most, TENS * sigma)
-        omega = omega / TENS if omega >= 1 else 0.0
+        closest, sigma = apart, min(most, pace * sigma)
+        omega = omega / pace if omega >= 1 else 0.0
     return at.points, u, apart, sweeps
 
 
