@@ -117,7 +117,7 @@ def _common_point(x, sets):
             normals = [x - p if other is s else np.zeros_like(x) for other in sets]
             return p, normals, _certificate(x, p, sets, normals), 0
     boxed = isinstance(sets[-1], Box)
-    centre = sets[0].project(np.zeros_like(x))      # by symmetry common, if there are balls alone
+    centre = sets[0].project(0 * x)                 # by symmetry common, if there are balls alone
     central = _contain(sets, centre)
     require(central or boxed, "sets", "sets with a common point", sets)
     size = min(np.linalg.norm(p) for p in corners)
@@ -125,21 +125,20 @@ def _common_point(x, sets):
     own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
 
     def certified(points, normals):
-        p = points[own]
-        return _contain(sets, p) and abs(_certificate(x, p, sets, normals)) <= wanted
+        gap = _certificate(x, points[own], sets, normals)
+        return abs(gap) <= wanted and _contain(sets, points[own])
 
     for pace in (10.0, 3.0):                        # the slow one where many flat faces are passed
-        points, normals, apart, sweeps = nearest_common(
-            x, sets, corners[-1], size, certified, pace)
-        if certified(points, normals):
+        found = nearest_common(x, sets, corners[-1], size, certified, pace)
+        points, normals, apart, sweeps = found
+        if done := certified(points, normals):
             break
     require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
-    p, done = points[own], certified(points, normals)
-    p = _pull_inside(p, centre, sets) if central and not done else p
+    p = points[own] if done or not central else _pull_inside(points[own], centre, sets)
     gap = _certificate(x, p, sets, normals)
     if not done:
-        text = f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps"
-        warnings.warn(text, RuntimeWarning, stacklevel=5)
+        warnings.warn(f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps",
+                      RuntimeWarning, stacklevel=5)
     return p, normals, gap, sweeps
 
 

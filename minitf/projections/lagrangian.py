@@ -10,7 +10,7 @@ by Newton's method, whose Hessian  (1 + omega) I + sigma sum_i (I - J_i)  has th
 of the projections, and then takes u_i = w_i: these are normals of K_i at P_i(z_i), and the
 distance of p from the sets falls by about  ||x|| / (sigma r)  a round. omega, at first the
 distance of x in radii, keeps p from leaving the sets behind while it is not known which of their
-faces matter; it falls to 0 by the pace. Source: Rockafellar 1976; Qi and Sun 1993 (semismooth Newton);
+faces matter; it falls to 0 by the pace. Source: Rockafellar 1976; Qi, Sun 1993 (semismooth Newton);
 Li, Sun and Toh 2018 (the two together).
 """
 from functools import partial
