@@ -3,7 +3,6 @@
 A duality gap is relative: 1 - dual value / primal value, both made feasible first.
 """
 import numpy as np
-from scipy.optimize import nnls
 
 from minitf.projections import Ball, norm
 
@@ -13,6 +12,8 @@ def frobenius(C):
 
     The dual by non-negative least squares: the residual of  min ||(C^T u, sum u) - (0, 1)||.
     """
+    from scipy.optimize import nnls
+
     A = np.vstack([C.T, np.ones(len(C))])
     u, _ = nnls(A, np.eye(len(A))[-1], maxiter=20_000)
     u = u / max(1 - u.sum(), 1e-300)

@@ -18,7 +18,6 @@ Projected gradient descent on two spheres recovers where (kappa, nu) reaches +-(
 import math
 
 import numpy as np
-from scipy.special import erf
 
 from minitf.lab.reproduce.page import Page, row, share, unit
 
@@ -27,6 +26,8 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 
 def erf_derivatives(x):
     """erf and its first three derivatives."""
+    from scipy.special import erf
+
     first = 2 / math.sqrt(math.pi) * np.exp(-x * x)
     return erf(x), first, -2 * x * first, (4 * x * x - 2) * first
 
@@ -37,7 +38,7 @@ def means(t, g):
     root, wide = math.sqrt(b), math.sqrt((1 + 4 * g * g) * b)
     a0, a1, a2, a3 = erf_derivatives(t / root)
     w0, w1, w2, _ = erf_derivatives(t / wide)
-    Z = erf(t[:, None] + g * NODES) ** 2 @ WEIGHTS / math.sqrt(2 * math.pi)
+    Z = erf_derivatives(t[:, None] + g * NODES)[0] ** 2 @ WEIGHTS / math.sqrt(2 * math.pi)
     slopes = [w0 * a1, w1 * a1 / wide + w0 * a2 / root,
               w2 * a1 / wide ** 2 + 2 * w1 * a2 / (wide * root) + w0 * a3 / b]
     return (a0, a1 / root, a2 / b, a3 / (b * root)), (Z, *(2 / root * x for x in slopes))
@@ -114,8 +115,7 @@ def run(rng, d=400, L=10, gamma=math.sqrt(0.5), lam=0.1, steps=20_000, lr=4e-3, 
 
 def draw(figure, curves):
     for ax, (name, path) in zip(figure.subplots(1, 2), curves.items()):
-        ax.plot(abs(path[:, 0]), color="C0", alpha=0.3)
-        ax.plot(abs(path[:, 1]), color="C1", alpha=0.3)
+        ax.plot(abs(path[:, 0]), "C0", abs(path[:, 1]), "C1", alpha=0.3)
         ax.set(title=name, xlabel="steps, in %", ylabel="|kappa| (blue), |nu| (orange)")
 
 
