@@ -39,24 +39,20 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
         s <- beta2 s + (1 - beta2) g^2
         x <- (1 - lr weight_decay) x - lr (n / (1 - beta1^i)) / (sqrt(s / (1 - beta2^i)) + eps)
 
-    at the steps i = 1, 2, ... The state is (i, n / (1 - beta1), s / (1 - beta2)), None at the
-    start: the factors of the decaying sums n and s are numbers, which join lr and eps. Source:
-    Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
+    at the steps i = 1, 2, ... The state is (i, N, S), None at the start: the code keeps the sums
+    N = n / (1 - beta1) and S = s / (1 - beta2), and what they lack joins lr and eps.
+    Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
     """
-    i, n, s = (0, 0.0, 0.0) if state is None else state
+    i, N, S = (0, 0.0, 0.0) if state is None else state
     i = i + 1
-    n = beta1 * n + g
-    s = beta2 * s + g * g
+    N = beta1 * N + g
+    S = beta2 * S + g * g
     root = math.sqrt((1 - beta2) / (1 - beta2 ** i))
-    step = n / (np.sqrt(s) + eps / root) * (lr * (1 - beta1) / (1 - beta1 ** i) / root)
-    return (1 - lr * weight_decay) * x - step, (i, n, s)
+    step = N / (np.sqrt(S) + eps / root) * (lr * (1 - beta1) / (1 - beta1 ** i) / root)
+    return (1 - lr * weight_decay) * x - step, (i, N, S)
 
 
-def repeated(step, **options):
-    """The function x, g -> x that makes one step after the other and keeps their state."""
-    state = None
-
-    def advance(x, g):
+def advance(x, g):
         nonlocal state
         x, state = step(x, g, state, **options)
         return x
@@ -153,7 +149,8 @@ def backtrack(f, x, value, grads, constraints, lr):
         <grad f(x') - grad f(x), s> <= ||s||^2 / lr,
 
     each up to rounding: the gradients still tell where the values no longer differ. Returns x',
-    f(x'), its gradients, lr, ||s|| / lr, and how lr grows: by a tenth after a step taken at once.
+    f(x'), its gradients, lr, ||s|| / lr, and how lr grows: by a tenth after a step that moved, taken at
+    once.
     None, with a warning, where 60 halvings do not help.
     """
     rounding = 4 * max(np.finfo(v.dtype).eps for v in x.values())
@@ -169,7 +166,8 @@ def backtrack(f, x, value, grads, constraints, lr):
         below = new_value <= value + slope + square / (2 * lr) + slack
         bent = bend > square / lr + rounding * magnitude(grads, s)
         if below and not bent and math.isfinite(new_value + bend):
-            return moved, new_value, new_grads, lr, math.sqrt(square) / lr, 1.0 if halvings else 1.1
+            grow = 1.0 if halvings or square == 0 else 1.1      # at rest there is nothing to grow for
+            return moved, new_value, new_grads, lr, math.sqrt(square) / lr, grow
         lr /= 2
     finite = math.isfinite(new_value + bend)
     require(finite, "f", "finite values and gradients near an iterate", new_value)

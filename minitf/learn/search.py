@@ -9,9 +9,9 @@ gradient, not an enumeration, says that another fits better.
         repeat 10 times:    q <- P_ball(q + step d),    (w, c) <- a few Newton steps,
                             kept where the loss does not rise; step grows by half, or is halved
 
-A Euclidean step follows d = -dloss/dq = a * g, with g = (a . dloss/da) - dloss/da. A mirror step
-raises the strong half of g itself, the positions with g > max |g| / 2. Either is scaled so that its
-largest entry is 1 in size, so `step` is how far the fastest score moves.
+A Euclidean step follows d = -dloss/dq = a * g, with g = (a . dloss/da) - dloss/da, over its largest
+entry in size, so that `step` is how far the fastest score moves. A mirror step raises the strong
+half of g itself: max(2 g / max |g| - 1, 0), which is 0 where nothing should rise.
 
 Why mirror steps: the factor a_t is 1/T at first, and softmax lets the first coordinate that grows
 take everything; without it all relevant positions rise together. In the second half of the stages
@@ -55,10 +55,8 @@ class Point(NamedTuple):
 
 
 def direction(a, average, gradient, allowed, mirror):
-    """Step of unit height on q (n, s), from the gradient in a and its average under a (n, 1).
-
-    Mirror steps are the strong half of average - gradient, others a * (average - gradient).
-    """
+    """Step on q (n, s), at most 1 high, from the gradient in a and its average under a (n, 1): with
+    g = average - gradient, mirror steps are max(2 g / max |g| - 1, 0), others a g / max |a g|."""
     d = allowed * (average - gradient)
     d = d if mirror else a * d
     d /= np.maximum(np.abs(d).max(axis=1, keepdims=True), np.finfo(d.dtype).tiny)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import frozen
 
-from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params, repeated
+from minitf.optim import adam_step, fixed_point_residual, gradient_step, project_params
 from minitf.projections import Ball, Simplex
 
 
@@ -151,12 +151,3 @@ def in_place(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
         return (1 - lr * weight_decay) * x - move
 
     return step
-
-
-def test_repeated_keeps_the_state(rng):
-    gradients, x = rng.standard_normal((6, 3)), rng.standard_normal(3)
-    want = run(gradient_step, x, list(gradients), lr=0.1, momentum=0.9)
-    step = repeated(gradient_step, lr=0.1, momentum=0.9)
-    for g, point in zip(gradients, want):
-        x = step(x, g)
-        assert np.array_equal(x, point)

@@ -143,3 +143,16 @@ def test_a_first_step_far_outside_an_intersection_is_certified_without_a_warning
         warnings.simplefilter("error")
         for it, _ in zip(projected_gradient(f, {"W": np.zeros((8, 5))}, {"W": common}), range(20)):
             assert common.contains(it.params["W"])
+
+
+@pytest.mark.parametrize("constraints", [{}, {"x": Ball("l1", 1.0)}])
+def test_a_point_at_rest_stays_at_rest(constraints):
+    """The step size once grew there by a tenth for ever, until it overflowed and the caller was blamed."""
+    def f(params):
+        x = params["x"]
+        return 0.5 * float(x @ x) if not constraints else float(x.sum()), {"x": x if not constraints else np.ones(3)}
+
+    for i, it in enumerate(projected_gradient(f, {"x": np.array([3.0, 1.0, 2.0])}, constraints)):
+        if i == 8000:
+            break
+    assert it.residual == 0 and it.lr < 2

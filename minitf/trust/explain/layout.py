@@ -23,7 +23,7 @@ CAPTIONS = {
         "backward": ["BACKWARD: from the loss to every array above", BACK]},
     "attention": {
         "intro": "T tokens of width d, one a row. ^T transposes, * multiplies entry by entry, a "
-                 "vector is written as a row. Behind code stands the line of ops/attention.py. "
+                 "vector is written as a row. Behind code stands the line of ops/ that does it. "
                  f"{DIGITS}",
         "forward": ["FORWARD: from tokens to a loss",
                     "Every token asks a question (q), can be found (k) and can be read (v). The "
