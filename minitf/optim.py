@@ -52,14 +52,6 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     return (1 - lr * weight_decay) * x - step, (i, N, S)
 
 
-def advance(x, g):
-        nonlocal state
-        x, state = step(x, g, state, **options)
-        return x
-
-    return advance
-
-
 def project_params(params, constraints):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
     return {name: constraints[name].project(value) if name in constraints else value
