@@ -1,7 +1,7 @@
 """The published rule of the golden vectors, and the verdict on a kernel.
 
     verdict = judge(case, my_kernel, dtype="bfloat16")
-    assert verdict, verdict                             # a table: output, error, limit, why
+    assert verdict, str(verdict)                        # a table: output, error, limit, why
 
 A kernel is any function kernel(**arguments, **cotangents, **options) that returns a dict by name,
 or a tuple in the order of the case: outputs, then gradients. What it does not return is not judged.
