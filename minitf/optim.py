@@ -141,9 +141,8 @@ def backtrack(f, x, value, grads, constraints, lr):
         <grad f(x') - grad f(x), s> <= ||s||^2 / lr,
 
     each up to rounding: the gradients still tell where the values no longer differ. Returns x',
-    f(x'), its gradients, lr, ||s|| / lr, and how lr grows: by a tenth after a step that moved, taken at
-    once.
-    None, with a warning, where 60 halvings do not help.
+    f(x'), its gradients, lr, ||s|| / lr, and how lr grows: by a tenth after a step that moved and
+    was taken at once. None, with a warning, where 60 halvings do not help.
     """
     rounding = 4 * max(np.finfo(v.dtype).eps for v in x.values())
     for halvings in range(60):
@@ -158,7 +157,7 @@ def backtrack(f, x, value, grads, constraints, lr):
         below = new_value <= value + slope + square / (2 * lr) + slack
         bent = bend > square / lr + rounding * magnitude(grads, s)
         if below and not bent and math.isfinite(new_value + bend):
-            grow = 1.0 if halvings or square == 0 else 1.1      # at rest there is nothing to grow for
+            grow = 1.0 if halvings or square == 0 else 1.1      # at rest: nothing to grow for
             return moved, new_value, new_grads, lr, math.sqrt(square) / lr, grow
         lr /= 2
     finite = math.isfinite(new_value + bend)

@@ -101,46 +101,57 @@ COLUMNS = (
     ("Occam", 9, "occam"), ("exact", 7, "m_star"), ("Fano", 6, "fano"))
 
 
+LEGEND = (
+    "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is "
+    "||q||_2",
+    "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T after Trauger and "
+    "Tewari: (1,1) norms,",
+    "               T enters by d = T + 3",
+    "the trained    attention that does not see the bits, so no norm of the scores enters: "
+    "by ||v||_1 alone,\n               v = w A; and with the k positions named",
+    "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
+    "log T)",
+    "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
+    "does with fewer",
+)
+
+
 def report(record, *files):
     """The table, what its columns are, and how to read it."""
-    k, rows = record["k"], record["rows"]
+    rows = record["rows"]
+    column = max(8, len(str(rows[-1]["T"])))
+    return "\n".join([*title(record, column), *numbers(rows, column), "", *LEGEND, "",
+                      *(f"Written    {file}" for file in files if file is not None),
+                      record["reading"]])
+
+
+def title(record, column):
+    """What is counted, for which class, and the heads of the columns."""
     rule = {"and": "AND", "or": "OR"}.get(record["task"], record["task"])
     changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
-    column = max(8, len(str(rows[-1]["T"])))
-    lines = [f"Examples after which a head that equals the label on all of them errs at most "
-             f"{record['eps']:g}, with "
-             f"probability {1 - record['delta']:g}.",
-             f"Class: {rule} of {k} of T bits by one head of softmax attention{changed}. Every "
-             f"constant is explicit.",
-             "",
-             f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
-             f"  {'parameters':-^18}  {'the problem itself':-^20}",
-             f"{'T':>{column}}{'||q||':>10}" + "".join(f"{heading:>{width}}"
-                                                       for heading, width, _ in COLUMNS)]
-    for row in rows:
-        numbers = (f"{amount(row[key], width):>{width}}"
-                   for _, width, key in COLUMNS)
-        lines.append(f"{row['T']:{column}}{row['norms']['B_q']:10.4g}" + "".join(numbers))
+    heads = "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
+    return [f"Examples after which a head that equals the label on all of them errs at most "
+            f"{record['eps']:g}, with probability {1 - record['delta']:g}.",
+            f"Class: {rule} of {record['k']} of T bits by one head of softmax attention{changed}. "
+            "Every constant is explicit.",
+            "",
+            f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
+            f"  {'parameters':-^18}  {'the problem itself':-^20}",
+            f"{'T':>{column}}{'||q||':>10}{heads}"]
+
+
+def numbers(rows, column):
+    """The rows of the table, and those of the errors at --m."""
+    lines = [f"{row['T']:{column}}{row['norms']['B_q']:10.4g}"
+             + "".join(f"{amount(row[key], width):>{width}}" for _, width, key in COLUMNS)
+             for row in rows]
     at = [row["at_m"] for row in rows if "at_m" in row]
     if at:
         lines += ["", f"Error certified at m = {at[0]['m']:,}:"]
         lines += [f"{row['T']:{column}}{'':10}" + "".join(
             f"{'-' if key not in found else f'{found[key]:.2g}':>{width}}"
             for _, width, key in COLUMNS) for row, found in zip(rows, at)]
-    return "\n".join([
-        *lines, "",
-        "Dudley, chain  gap bounds by the entropy integral and by discrete chaining; ||q|| is "
-        "||q||_2",
-        "margin, T&T    rate 1/m from a margin of 1/2 on every example; T&T after Trauger and "
-        "Tewari: (1,1) norms,",
-        "               T enters by d = T + 3",
-        "the trained    attention that does not see the bits, so no norm of the scores enters: "
-        "by ||v||_1 alone,\n               v = w A; and with the k positions named",
-        "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
-        "log T)",
-        "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
-        "does with fewer", "",
-        *(f"Written    {file}" for file in files if file is not None), record["reading"]])
+    return lines
 
 
 def amount(value, width):

@@ -18,8 +18,8 @@ def attention(
 ):
     """Average values, each query with its own weights: the softmax of its scores against the keys.
 
-    S    = scale q k^T                     how well each query matches each key  (..., H, Tq, Tk)
-    S    = softcap tanh(S / softcap)       where softcap is given
+    S0   = scale q k^T                     how well each query matches each key  (..., H, Tq, Tk)
+    S    = softcap tanh(S0 / softcap)      where softcap is given, else S0
     S    = S + bias + mask                 -inf where a query may not attend
     lse  = log(sum exp(S) + exp(sink))     a sink is one more score, without a value  (..., H, Tq)
     A    = exp(S - lse)                    weights: with the sink's, every row sums to 1
@@ -30,9 +30,9 @@ def attention(
     dS    = A * (dA - sum(A * dA) + dlse)  the derivative of softmax, row by row: see below
     dsink = A_sink (0 - sum(A * dA) + dlse)  A_sink = exp(sink - lse); summed over queries
     dbias = dS                             summed over the axes along which bias was broadcast
-    dS    = dS / cosh(S / softcap)^2       at the S before its cap
-    dq    = scale dS k
-    dk    = scale dS^T q                   summed over the query heads that share k
+    dS0   = dS / cosh(S0 / softcap)^2      where softcap is given, else dS
+    dq    = scale dS0 k
+    dk    = scale dS0^T q                  summed over the query heads that share k
 
     Why: S_j moves A_i by A_i ([i = j] - A_j), and lse by A_j. So
     dS_j = sum_i dA_i A_i ([i = j] - A_j) + dlse A_j = A_j (dA_j - sum_i A_i dA_i + dlse).
@@ -90,11 +90,11 @@ def attend(q, k, v, bias, sinks, mask, keep, blocked, S, *, scale, softcap):
         dv = gather(kept, dout)
         dA = pairs(dout, v)
         dA = dA if keep is None else dA * keep
-        dbias, dsinks = unsoftmax(dA, dlse)
-        dS = uncap(dbias)
-        dq = scale * mix(dS, k)
-        dk = scale * gather(dS, q)
-        return dq, dk, dv, dbias, dsinks
+        dS, dsinks = unsoftmax(dA, dlse)
+        dS0 = uncap(dS)
+        dq = scale * mix(dS0, k)
+        dk = scale * gather(dS0, q)
+        return dq, dk, dv, dS, dsinks
 
     return (out, lse), pullback
 

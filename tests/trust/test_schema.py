@@ -5,8 +5,8 @@ import re
 import shutil
 
 import pytest
-
 from helpers import ROOT
+
 from minitf.trust.golden import load_golden
 
 FOLDER = ROOT / "data" / "golden"

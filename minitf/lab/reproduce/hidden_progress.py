@@ -14,7 +14,7 @@ import numpy as np
 from minitf.fast import on_vectors, predictor
 from minitf.lab.reproduce.page import Page, row
 from minitf.model import ModelConfig, init_params
-from minitf.optim import adam_step, repeated
+from minitf.optim import adam_step
 from minitf.tasks import sample_task
 
 
@@ -36,10 +36,10 @@ def steps_to_learn(rng, n, k, batch, most, lr, every=20):
     """Steps until 99 % of 1,000 fresh examples are right, and losses; `most` where never."""
     task, model = sample_task(rng, "parity", n, k), ModelConfig.scalar(n, H=8, d=32, d_o=64)
     pack, unpack, hold, gradient = on_vectors(model, np.float32)
-    x, advance, losses = pack(init_params(rng, model)), repeated(adam_step, lr=lr), []
+    x, state, losses = pack(init_params(rng, model)), None, []
     for step in range(1, most + 1):
         loss, dx = gradient(x, hold(*task.sample(rng, batch)))
-        x = advance(x, dx)
+        x, state = adam_step(x, dx, state, lr=lr)
         losses.append(loss)
         if step % every == 0:
             X, y = task.sample(rng, 1000)

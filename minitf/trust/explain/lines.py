@@ -69,7 +69,7 @@ def weight_lines(o, heads):
             step("Weights", f"sum{h}", f"sum{h} = the sum of each row of e{h}{sink}",
                  f"i: sum(j: e{h}[i,j]){sink}", kind="working"),
             step("Weights", f"A{h}", f"A{h} = e{h} / sum{h}", f"i,j: e{h}[i,j] / sum{h}[i]",
-                 "" if h else why, "softmax_rows(hide(S, bias, mask, blocked), sinks)")]
+                 "" if h else why, "A, lse, unsoftmax = softmax_rows(S, sinks)")]
     lines += [step("Output", f"out{h}", f"out{h} = A{h} v", f"i,c: sum(j: A{h}[i,j] * v[j,c])",
                    "" if h else "Each query reads a mean of the values, with its own weights.",
                    "out = mix(kept, v)") for h in heads]
@@ -103,9 +103,10 @@ def backward_lines(o):
         add("Scores", f"dq{h}", f"dq{h} = scale dS{h} k",
             f"i,c: scale[] * sum(j: dS{h}[i,j] * k[j,c])", "" if h else
             "S_ij = scale q_i . k_j. So q_i collects scale dS_ij k_j: the scale once more.",
-            "dq = scale * mix(dS, k)")
+            "dq = scale * mix(dS0, k)")
     shared(add, heads, "Scores", "k", lambda h: f"scale dS{h}^T q{h}",
-           lambda h: f"j,c: scale[] * sum(i: dS{h}[i,j] * q{h}[i,c])", "dk = scale * gather(dS, q)",
+           lambda h: f"j,c: scale[] * sum(i: dS{h}[i,j] * q{h}[i,c])",
+           "dk = scale * gather(dS0, q)",
            "S_ij = scale q_i . k_j. So k_j collects scale dS_ij q_i from every query and head.")
     projection_lines(heads, add)
     return lines
@@ -118,7 +119,7 @@ def shared(add, heads, section, name, formula, rule, code, why):
     parts = " + ".join(f"d{name}_{h}" for h in heads)
     total = " + ".join(f"d{name}_{h}[j,c]" for h in heads)
     add(section, f"d{name}", f"d{name} = {parts}", f"j,c: {total}", why,
-        f"sum_to(d{name}, {name}.shape)")
+        "dq, dk, dv = map(sum_to, grads, stacked_shapes)")
 
 
 def softmax_lines(o, heads, add):
@@ -141,17 +142,17 @@ def softmax_lines(o, heads, add):
             f"i,j: A{h}[i,j] * (dA{h}[i,j] - D{h}[i])", "" if h else
             "dS_j = sum_i dA_i A_i ([i = j] - A_j) = A_j (dA_j - sum_i A_i dA_i): J dA without J. "
             "Each row sums to 0 (with a sink: but for the sink's).",
-            "dbias, dsinks = unsoftmax(dA, dlse)")
+            "dS, dsinks = unsoftmax(dA, dlse)")
         if o.sink:
             add("Weights", f"dsink{h}", f"dsink{h} = -sum(exp(sink{h}) / sum{h} * D{h})",
                 f": 0 - sum(i: exp(sink{h}[]) / sum{h}[i] * D{h}[i])", "" if h else
                 "A sink is a score whose value is 0, so its own dA is 0.",
-                "dbias, dsinks = unsoftmax(dA, dlse)")
+                "dS, dsinks = unsoftmax(dA, dlse)")
     for h in heads:
         if o.softcap:
             add("Scores", f"dS{h}", f"dS{h} = dZ{h} / cosh(S{h} / softcap)^2",
                 f"i,j: dZ{h}[i,j] / cosh(S{h}[i,j] / softcap[]) ** 2", "" if h else
-                "tanh' = 1 / cosh^2.", "dS = uncap(dbias)")
+                "tanh' = 1 / cosh^2.", "dS0 = uncap(dS)")
 
 
 def projection_lines(heads, add):
