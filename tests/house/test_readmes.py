@@ -14,8 +14,8 @@ from helpers import ROOT
 import minitf
 from minitf.cli import commands
 
-READMES = sorted(path for path in ROOT.rglob("README.md") if not any(part[0] == "." for part in
-                                                                     path.relative_to(ROOT).parts))
+READMES = sorted(path for path in ROOT.rglob("README.md")
+                 if not any(part[0] == "." or part in ("build", "dist") for part in path.relative_to(ROOT).parts))
 NEEDS = ("torch", "jax", "cvxpy", "ml_dtypes", "onnx", "sklearn", "pandas", "autograd", "optax")
 LONG = re.compile(r"#.*\b(minutes?|hours?)\b")
 SLOW = re.compile(r"#.*\b(seconds?|slow)\b")
