@@ -25,8 +25,6 @@ def test_check_gradients_counts_and_a_wrong_pullback_fails(run, monkeypatch):
 
     linear = reference.OPERATORS["linear"]
     monkeypatch.setitem(reference.OPERATORS, "linear", doubled)
-    code, out, err = run("check", "gradients", "--json")
-    report = strictly(out)
-    assert code == 1 and err == "" and report["failed"] == ["linear", "linear-no-bias", "linear-vector"]
-    from minitf.commands.check import show_gradients
-    assert re.search(r"^linear .* WRONG$", "\n".join(show_gradients(report["cases"])), re.M)
+    code, out, err = run("check", "gradients")
+    assert code == 1 and err == ""
+    assert re.findall(r"^(\S+) .* WRONG$", out, re.M) == ["linear", "linear-no-bias", "linear-vector"]

@@ -122,11 +122,13 @@ def test_a_packed_sample_is_that_of_the_task(monkeypatch):
 
 @pytest.mark.slow
 def test_an_adam_run_on_packed_bits(monkeypatch):
-    """What learns from minibatches learns the same from packed bits."""
+    """What learns from minibatches learns the same from packed bits; of packed rows the certificate's first half
+    ends at a whole byte, so it is left out."""
     records = []
     for size in drawing.PACK, 1:
         monkeypatch.setattr(drawing, "PACK", size)
-        records.append(runs.plan_task("and", 2, 24, m=200, method="adam", steps=100).run()[1] | {"seconds": None})
+        records.append(runs.plan_task("and", 2, 24, m=200, method="adam", steps=100).run()[1]
+                       | {"seconds": None, "certificate": None})
     assert records[0] == records[1]
 
 
