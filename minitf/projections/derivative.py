@@ -90,6 +90,11 @@ def lengths(onto):
     return projection
 
 
+def turned(M):
+    """The transpose of every matrix."""
+    return M.swapaxes(-1, -2)
+
+
 def singular_values(onto):
     """P = U diag(p) V^T. The derivative is diagonal in the singular vectors, G = U^T dP V:
 
@@ -100,7 +105,7 @@ def singular_values(onto):
     def projection(M, r):
         U, s, Vt = np.linalg.svd(M, full_matrices=False)
         p, free, back = onto(s, r)
-        V, Ut, one = Vt.mT, U.mT, np.eye(s.shape[-1], dtype=bool)
+        V, Ut, one = turned(Vt), turned(U), np.eye(s.shape[-1], dtype=bool)
         (s_i, s_j), (p_i, p_j), (free_i, free_j) = (
             (a[..., :, None], a[..., None, :]) for a in (s, p, free))
         even = np.where(free_i == free_j, free_i, ratio(p_i - p_j, s_i - s_j, 0)) * ~one
@@ -111,8 +116,9 @@ def singular_values(onto):
             left, right = dP @ V, Ut @ dP
             G = Ut @ left
             own = back(np.diagonal(G, axis1=-2, axis2=-1))[..., None] * one
-            core = own + even * (G + G.mT) / 2 + odd * (G - G.mT) / 2
-            return (U @ core + (left - U @ G) * beyond) @ Vt + U @ ((right - G @ Vt) * beyond.mT)
+            core = own + even * (G + turned(G)) / 2 + odd * (G - turned(G)) / 2
+            outer = U @ ((right - G @ Vt) * turned(beyond))
+            return (U @ core + (left - U @ G) * beyond) @ Vt + outer
         return reassembled(M, U, s, Vt, p), pullback
     return projection
 

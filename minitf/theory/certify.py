@@ -192,7 +192,7 @@ def tail_bound(errors, m, log_a):
     if log_a < -700:                            # exp of it is no float64
         return 1.0
     from scipy.special import betaincinv
-    return float(1 - betaincinv(m - errors, errors + 1, math.exp(log_a)))
+    return float(1 - betaincinv(float(m - errors), errors + 1.0, math.exp(log_a)))
 
 
 def description_length(rule, k, negations=False):

@@ -54,7 +54,7 @@ def second(case):
     a = segmented(case.arguments)
     dout, step = a.pop("dout"), 1e-30
     dots = {name[:-4]: a.pop(name) for name in list(a) if name.endswith("_dot")}
-    moved = {name: a[name] + np.complex128(1j * step) * dot for name, dot in dots.items()}
+    moved = {name: a[name] + 1j * step * np.asarray(dot, np.float64) for name, dot in dots.items()}
     _, pullback = attention(**a | moved, **case.options)
     return {f"d{name}_dot": g.imag / step for name, g in zip(dots, pullback(dout))}
 
