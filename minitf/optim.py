@@ -48,8 +48,11 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     N = beta1 * N + g
     S = beta2 * S + g * g
     root = math.sqrt((1 - beta2) / (1 - beta2 ** i))
-    step = N / (np.sqrt(S) + eps / root) * (lr * (1 - beta1) / (1 - beta1 ** i) / root)
-    return (1 - lr * weight_decay) * x - step, (i, N, S)
+    step = np.asarray(np.sqrt(S))               # new here, so the rest may happen in it
+    step += eps / root
+    step = np.divide(N, step, out=step)
+    step *= lr * (1 - beta1) / (1 - beta1 ** i) / root
+    return (x if weight_decay == 0 else (1 - lr * weight_decay) * x) - step, (i, N, S)
 
 
 def project_params(params, constraints):
