@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import DAMAGE, FOLDER, edit_manifest
+from helpers import ROOT
 
 from minitf import attention_blocked, cli
 from minitf.trust import golden, reference
@@ -21,8 +23,6 @@ from minitf.trust.golden import GROUPS, golden_folder, load_golden
 from minitf.trust.reference import check_golden, computed
 from minitf.trust.verdict import agreement, judge
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "data" / "golden"
 CASES = {case.name: case for case in load_golden(FOLDER)}
 ATTENTION = [case for case in CASES.values() if case.op == "attention"]
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
@@ -108,30 +108,6 @@ def test_the_manifest_is_strict_json_and_checked_by_sha256sum():
 @pytest.fixture
 def copy(tmp_path):
     return Path(shutil.copytree(FOLDER, tmp_path / "golden"))
-
-
-def edit_manifest(copy, change, publish=False):
-    path = copy / "manifest.json"
-    content = json.loads(path.read_bytes())
-    change(content)
-    path.write_text(json.dumps(content))
-    if publish:
-        path.with_name("manifest.json.sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-DAMAGE = {
-    "flip": ("gelu.npz", lambda path: path.write_bytes(path.read_bytes()[:-300] + b"!" + path.read_bytes()[-299:])),
-    "truncate": ("gelu.npz", lambda path: path.write_bytes(path.read_bytes()[:-1])),
-    "empty": ("gelu.npz", lambda path: path.write_bytes(b"")),
-    "other": ("gelu.npz", lambda path: shutil.copy(path.with_name("relu.npz"), path)),
-    "delete": ("gelu.npz", lambda path: path.unlink()),
-    "tol": ("manifest.json", lambda path: edit_manifest(path.parent, lambda m: m["cases"][0].update(tol=1.0))),
-    "newline": ("manifest.json", lambda path: path.write_bytes(path.read_bytes() + b"\n")),
-    "no-manifest": ("manifest.json", lambda path: path.unlink()),
-    "no-hash": ("manifest.json.sha256", lambda path: path.unlink()),
-    "empty-hash": ("manifest.json", lambda path: path.with_name("manifest.json.sha256").write_bytes(b"")),
-    "binary-hash": ("manifest.json", lambda path: path.with_name("manifest.json.sha256").write_bytes(b"\xff\xfe")),
-}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
