@@ -109,8 +109,8 @@ LEGEND = (
     "               T enters by d = T + 3",
     "the trained    attention that does not see the bits, so no norm of the scores enters: "
     "by ||v||_1 alone,\n               v = w A; and with the k positions named",
-    "parameters     margin by counting them: one-hot positions, or random signs of width O(k "
-    "log T)",
+    "parameters     margin by counting them: one-hot positions, or (narrow) random signs of "
+    "width O(k log T)\n               where that is less than T",
     "the problem    Occam: any learner that fits; exact: one support is left; Fano: no learner "
     "does with fewer",
 )

@@ -45,8 +45,7 @@ class ModelConfig:
     block      "tf" of the paper, "gpt" (norm first, query scale 1/sqrt(d_v), biases, an MLP of
                width d_ff) or "mlp" (no attention: L layers of d_ff units on the bits; H = 0)
     input      "bits", or "tokens": X is tokens (m, T, d), and no E, P, x_cls exist
-    radius     bound on ||W_QK^T||_{2,1} of every head, which for a unit x_cls is ||q_h||_1;
-               math.inf: none
+    radius     bound on ||q||_1 of every head, q = W_QK x_cls; math.inf: none
     C_2, C_21  bounds on ||W_QK||_2, ||W_V||_2, ||W_C||_2, and on ||W_V||_{2,1}, ||W_C||_{2,1}
     B_w        bound on ||w||_2
     bound      bound on every |w_j| and on |c|

@@ -104,8 +104,10 @@ def count_parameters(eps, m, c):
 
 
 def narrow(c, k):
-    """c with positions of random signs, `position_width` wide."""
-    return replace(c, d=position_width(c.T, k) + 3, B_q=2 * math.sqrt(2) * c.B_q)
+    """c with positions of random signs, `position_width` wide; c itself where one-hot ones are
+    narrower."""
+    width = position_width(c.T, k)
+    return c if c.T <= width else replace(c, d=width + 3, B_q=2 * math.sqrt(2) * c.B_q)
 
 
 def routes(c, k):
