@@ -5,10 +5,11 @@ import math
 import click
 
 from minitf.checks import require
-from minitf.commands.options import SIZES
+from minitf.commands.options import SIZES, labels_of
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import VERSION, as_json, write_whole
-from minitf.theory import MOST, NORMS, TASKS, bound_table, rademacher_table, rounded
+from minitf.tasks import KINDS
+from minitf.theory import MOST, NORMS, bound_table, rademacher_table, rounded
 
 
 class Budgets(click.ParamType):
@@ -35,10 +36,14 @@ class Budgets(click.ParamType):
 @click.command(epilog="""\b
 Examples:
   minitf bound --k 3 --T 16,64,256,1024,16384
+  minitf bound --task junta --k 4 --table 0000000100011111 --T 64,128,256
   minitf bound --task parity --k 2 --norms B_q=6 --plot bounds.png""")
-@click.option("--task", type=click.Choice(TASKS), default="and", show_default=True,
+@click.option("--task", type=click.Choice(KINDS), default="and", show_default=True,
               help="Rule of the k bits.")
 @click.option("--k", type=int, default=3, show_default=True, help="Number of bits of the rule.")
+@click.option("--level", type=int, help="The least count of ones, for --task threshold.")
+@click.option("--table",
+              help="The rule, as 0110: k+1 labels by count for --task symmetric, 2^k for junta.")
 @click.option("--T", "T", type=SIZES, default="16,64,256,1024,16384", show_default=True,
               help="Context lengths.")
 @click.option("--eps", type=float, default=0.1, show_default=True, help="The error allowed.")
@@ -54,7 +59,7 @@ Examples:
               help="Draw growth with T, and Rademacher complexity from below, to this file (needs "
                    "the plot extra).")
 @click.option("--json", is_flag=True, help="Print one JSON object instead of the table.")
-def bound(task, k, T, eps, delta, norms, m, csv, plot, json):
+def bound(task, k, level, table, T, eps, delta, norms, m, csv, plot, json):
     """Compare how many examples the bounds ask for.
 
     For a head of softmax attention with norms just large enough to compute the rule, prints how
@@ -71,11 +76,13 @@ def bound(task, k, T, eps, delta, norms, m, csv, plot, json):
             require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms",
                     "B_X of at least sqrt 2, the length of the "
                     "tokens, to plot Rademacher complexity", norms)
-        rows = bound_table(k, sorted(set(T)), eps, delta, task=task, norms=norms, m=m)
-        record = {"task": task, "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
+        rule = {"task": task, "level": level,
+                "table": None if table is None else labels_of(table)}
+        rows = bound_table(k, sorted(set(T)), eps, delta, norms=norms, m=m, **rule)
+        record = rule | {"rule": in_words(**rule), "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
                   "reading": reading(rows), "rademacher": None, "version": VERSION}
         if figures is not None:
-            record["rademacher"] = rademacher_table(k, task=task, norms=norms)
+            record["rademacher"] = rademacher_table(k, norms=norms, **rule)
             figures.bounds(record, plot)
         if csv is not None:
             write_whole(csv, lambda file: file.write(as_csv(rows).encode()))
@@ -127,17 +134,22 @@ def report(record, *files):
 
 def title(record, column):
     """What is counted, for which class, and the heads of the columns."""
-    rule = {"and": "AND", "or": "OR"}.get(record["task"], record["task"])
     changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
     heads = "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
     return [f"Examples after which a head that equals the label on all of them errs at most "
             f"{record['eps']:g}, with probability {1 - record['delta']:g}.",
-            f"Class: {rule} of {record['k']} of T bits by one head of softmax attention{changed}. "
+            f"Class: {record['rule']} of {record['k']} of T bits by one head of softmax attention{changed}. "
             "Every constant is explicit.",
             "",
             f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
             f"  {'parameters':-^18}  {'the problem itself':-^20}",
             f"{'T':>{column}}{'||q||':>10}{heads}"]
+
+
+def in_words(task, level, table):
+    """A rule in words."""
+    words = {"and": "AND", "or": "OR", "threshold": f"at least {level}"}.get(task, task)
+    return words + (f" {''.join(map(str, table))}" if table else "")
 
 
 def numbers(rows, column):

@@ -18,6 +18,7 @@ from minitf.theory.information import (
                                  m_star,
                                  noise_factor,
                                  occam_m,
+                                 rho_of,
                                  rho_overlap,
                                  union_U,
 )
@@ -51,4 +52,4 @@ from minitf.theory.rivals import (
                                  scalar_scaling,
                                  screening_correlation,
 )
-from minitf.theory.table import MOST, NORMS, TASKS, and_class, bound_table, rademacher_table
+from minitf.theory.table import MOST, NORMS, and_class, bound_table, rademacher_table

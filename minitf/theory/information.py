@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from minitf.checks import bits, integer, real, require
-from minitf.tasks import count_ones
+from minitf.tasks import count_ones, labels_by_count
 from minitf.theory.error import confidence, sample_complexity
 from minitf.theory.linear import log_binomial, nonnegative, positive
 
@@ -78,6 +78,12 @@ def rho_overlap(g, p, *, junta=False):
         k = len(g) - 1
         require(k >= 1, "g", "the k + 1 labels of 0 to k ones, k >= 1", g)
     return tuple(junta_rho(g, j, k, p) if junta else symmetric_rho(g, j, k, p) for j in range(k))
+
+
+def rho_of(kind, rule, p):
+    """`rho_overlap` of the truth table of a rule of KINDS."""
+    junta = kind == "junta"
+    return rho_overlap(rule if junta else labels_by_count(rule), p, junta=junta)
 
 
 def binomial(n, p):

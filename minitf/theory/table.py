@@ -7,7 +7,7 @@ import numpy as np
 
 from minitf.checks import choice, integer, real, require
 from minitf.projections import norm
-from minitf.tasks import balanced_p, labels_by_count, truth_table
+from minitf.tasks import KINDS, balanced_p, truth_table
 from minitf.theory.budgets import ScalarBudgets
 from minitf.theory.error import (
     gap_bound,
@@ -17,15 +17,14 @@ from minitf.theory.error import (
     sample_complexity,
     uniform_margin_bound,
 )
-from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_overlap
-from minitf.theory.leak import beta_for_leak
+from minitf.theory.information import fano_m, log_supports, m_star, occam_m, rho_of
+from minitf.theory.leak import beta_for_leak, code_of
 from minitf.theory.measured import averages
 from minitf.theory.networks import scalar_C2, scalar_logcov, scalar_parts
 from minitf.theory.rademacher import rademacher_lower
 from minitf.theory.readout import ramps
 from minitf.theory.rivals import param_count_logcov, scalar_scaling
 
-TASKS = ("and", "or", "majority", "parity")
 NORMS = ("B_X", "B_q", "B_q1", "B_V", "B_V21", "B_V11", "B_u", "L_s")
 MOST = 1e9                                          # of a budget: products of a dozen stay finite
 LIMIT = 10 ** 120                                   # examples
@@ -62,26 +61,30 @@ def and_class(T, k):
                          B_V=B_V, B_V21=B_V, B_V11=1 + theta, B_u=4 * k / 3), beta
 
 
-def task_class(kind, T, k):
-    """Return the budgets of an exact head for a rule of TASKS, and its inverse temperature beta.
+def task_class(kind, T, k, level=None, table=None):
+    """Return the budgets of an exact head for a rule of k bits (`truth_table`), and its inverse
+    temperature beta.
 
-    and: `and_class`. Else a function g of the count: attention 1 - lam on the support, lam =
-    1/(4k), leaves the mean of the bits in disjoint intervals, one for each count, and up to 2k ReLU
-    units join the values g over them (`codes.ramps`, plateau).
+    and: `and_class`. Else a function g of a code 0..W of the bits (`leak.code_of`): the count of
+    ones, or of a rule that tells its bits apart the index in its table. Scores beta + log w_i,
+    attention 1 - lam on the support, lam = 1/(4W), leave the mean of the bits in disjoint
+    intervals, one for each code, and up to 2W ReLU units join the values g over them
+    (`readout.ramps`, plateau).
     """
-    if choice("task", kind, TASKS) == "and":
+    rule = truth_table(kind, k, level, table)
+    if kind == "and":
         return and_class(T, k)
-    g = np.array(labels_by_count(truth_table(kind, k)))
     require(k <= integer("T", T, 1), "k", f"at most T = {T}", k)
-    lam = 1 / (4 * k)
-    beta, units = beta_for_leak(lam, T, k, k), ramps("plateau", g, lam)
+    w, g = code_of(rule)
+    lam = 1 / (4 * w.sum())
+    beta, units = beta_for_leak(lam, T, k, w.sum()), ramps("plateau", g, lam)
+    q = beta + np.log(w)
     # in the basis e_1, e_0, e_c
     W_V = np.stack([1 - units.theta, -units.theta, -units.theta])
-    norms = {name: float(norm(W_V, kind))
-             for name, kind in (("B_V", "spectral"), ("B_V21", "l21"), ("B_V11", "l1"))}
-    return ScalarBudgets(T=T, d=T + 3, d_v=len(units.u), B_X=math.sqrt(2), B_q=beta * math.sqrt(k),
-                         B_q1=beta * k,
-                         B_u=float(norm(units.u, "l2")), **norms), beta
+    norms = {name: float(norm(value, of)) for name, value, of in (
+        ("B_q", q, "l2"), ("B_q1", q, "l1"), ("B_V", W_V, "spectral"), ("B_V21", W_V, "l21"),
+        ("B_V11", W_V, "l1"), ("B_u", units.u, "l2"))}
+    return ScalarBudgets(T=T, d=T + 3, d_v=len(units.u), B_X=math.sqrt(2), **norms), beta
 
 
 def position_width(T, k, failure=0.01):
@@ -103,19 +106,20 @@ def count_parameters(eps, m, c):
     return param_count_logcov(eps, D, r, b)
 
 
-def narrow(c, k):
+def narrow(c, k, above=0.0):
     """c with positions of random signs, `position_width` wide; c itself where one-hot ones are
-    narrower."""
-    width = position_width(c.T, k)
-    return c if c.T <= width else replace(c, d=width + 3, B_q=2 * math.sqrt(2) * c.B_q)
+    narrower. Scores 2 beta + log max w + log w_i on the support, above = log(max w)/beta, are as
+    far from the others as beta + log w_i are with one-hot ones."""
+    width, more = position_width(c.T, k), math.sqrt(2) * (2 + above)
+    return c if c.T <= width else replace(c, d=width + 3, B_q=more * c.B_q)
 
 
-def routes(c, k):
-    """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and at
-    `position_width` + 3."""
+def routes(c, slim):
+    """Return {name: logcov(eps, m)} for c: ROUTES, and parameter counts at width T + 3 and in
+    `narrow`."""
     found = {name: partial(scalar_logcov, c=c, covers=covers) for name, covers in ROUTES.items()}
     return found | {"count": partial(count_parameters, c=c),
-                    "count_narrow": partial(count_parameters, c=narrow(c, k))}
+                    "count_narrow": partial(count_parameters, c=slim)}
 
 
 def bounded_head(k, T, delta, named):
@@ -142,35 +146,36 @@ def margin(logcov, delta, uniform=None):
     return bound
 
 
-def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=None):
+def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=None, level=None,
+                table=None):
     """Return for each T a dict: norms of `task_class`, and how many examples each bound and each
     yardstick asks for.
 
     norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
     margin_ROUTE, averages, averages_norms: m at which the bound on the error of a head that fits
     its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.5 %; averages are
-    None for parity, which no average of bits holds. C2 and scaling at m = 10^6. fano, m_star,
-    occam: lower bound, exact identification, finite class, for the rule with labels as balanced as
+    None where the label does not change once with the count of ones. C2 and scaling at m = 10^6.
+    fano, m_star, occam: lower bound, exact identification, finite class, for the rule with labels as balanced as
     can be. m: then at_m has the error, at most 1, that each bound certifies at that many examples.
     """
     m = None if m is None else integer("m", m, 1)
     real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)
-    table = truth_table(choice("task", task, TASKS), k)
-    rho = rho_overlap(labels_by_count(table), balanced_p(table))
-    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms), rho, task, m)
+    rule = truth_table(choice("task", task, KINDS), k, level, table)
+    rho = rho_of(task, rule, balanced_p(rule))
+    return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms, level, table), rho, rule, m)
             for T in T_list]
 
 
-def budgets_of(task, T, k, norms, **more):
+def budgets_of(task, T, k, norms, level=None, table=None, **more):
     """task_class with some budgets replaced."""
-    c, beta = task_class(task, T, k)
+    c, beta = task_class(task, T, k, level, table)
     for name, budget in (norms or {}).items():
         real(choice("norms", name, NORMS), budget, f"a number from 0 to {MOST:g}",
              lambda x: 0 <= x <= MOST)
     return replace(c, **(norms or {}), **more), beta
 
 
-def bounds_of_class(k, T, delta, c, task):
+def bounds_of_class(k, T, delta, c, beta, rule):
     """{name: bound on the error, a function of m} of the columns of `bound_table`.
 
     dudley, chain_ROUTE by `gap_bound`; margin_ROUTE by `margin`, with covers of the whole domain
@@ -179,25 +184,27 @@ def bounds_of_class(k, T, delta, c, task):
     def gap(rad):
         return lambda m: gap_bound(rad(m), m, delta)
 
+    w, g = code_of(rule)
+    slim = narrow(c, k, math.log(w.max()) / beta)
     everywhere = {"count": lambda eps: count_parameters(eps, 1, c),
-                  "count_narrow": lambda eps: count_parameters(eps, 1, narrow(c, k)),
+                  "count_narrow": lambda eps: count_parameters(eps, 1, slim),
                   "length_free": lambda eps: scalar_logcov(eps, 1, c, covers=EVERYWHERE)}
     found = {"dudley": gap(lambda m: rad_dudley_closed(*scalar_C2(m, c), m, 0.5))}
-    for name, logcov in routes(c, k).items():
+    for name, logcov in routes(c, slim).items():
         found[f"chain_{name}"] = gap(partial(rad_chain, logcov, D=0.5))
         found[f"margin_{name}"] = margin(logcov, delta, everywhere.get(name))
-    if task != "parity":
+    if w.max() == 1 and np.count_nonzero(np.diff(g)) == 1:
         found |= {"averages": bounded_head(k, T, delta, True),
                   "averages_norms": bounded_head(k, T, delta, False)}
     return found
 
 
-def bound_row(k, T, eps, delta, c, beta, rho, task, m):
+def bound_row(k, T, eps, delta, c, beta, rho, rule, m):
     """One row of `bound_table`."""
     row = {"T": T, "beta": beta, "norms": {name: getattr(c, name) for name in NORMS},
            "C2": scalar_C2(10 ** 6, c).C2, "scaling": scalar_scaling(1.0, 10 ** 6, c),
            "averages": None, "averages_norms": None}
-    bounds = bounds_of_class(k, T, delta, c, task)
+    bounds = bounds_of_class(k, T, delta, c, beta, rule)
     row |= {name: sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
             for name, bound in bounds.items()}
     if m is not None:
@@ -208,7 +215,8 @@ def bound_row(k, T, eps, delta, c, beta, rho, task, m):
                   "occam": occam_m(supports, eps, delta)}
 
 
-def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, lengths=LENGTHS):
+def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, lengths=LENGTHS,
+                     level=None, table=None):
     """Return for T of lengths >= k the Rademacher complexity of the class on m uniform inputs, from
     below and above.
 
@@ -221,7 +229,7 @@ def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, leng
     X, rows = np.random.default_rng(first).integers(0, 2, (m, max(lengths)), np.uint8), []
     for T, child in zip(lengths, seeds):
         if T >= k:
-            c, _ = budgets_of(task, T, k, norms, B_q1=None, B_V11=None, clip=False)
+            c, _ = budgets_of(task, T, k, norms, level, table, B_q1=None, B_V11=None, clip=False)
             fixed = replace(c, B_q=(norms or {}).get("B_q", 6.0))
             rows.append({"T": T, "m": m, "growing": estimates(X[:, :T], c, child, signs),
                          "fixed": estimates(X[:, :T], fixed, child, signs)})

@@ -26,6 +26,7 @@ from minitf.theory.table import (
     bound_table,
     bounded_head,
     budgets_of,
+    narrow,
     rademacher_table,
     routes,
     task_class,
@@ -84,7 +85,8 @@ def test_budgets_are_replaced_and_nothing_else():
     (("parity", 64, 3, {"B_q": 1e10}), ValueError, "B_q: "),
     (("parity", 64, 3, {"B_q": math.nan}), ValueError, "B_q: "),
     (("parity", 64, 3, {"B_q": "1"}), TypeError, "B_q: "),
-    (("junta", 64, 3, None), ValueError, "task: expected one of"),
+    (("xor", 64, 3, None), ValueError, "kind: expected one of"),
+    (("junta", 64, 3, None), ValueError, "table: expected 8 labels"),
     (("or", 2, 3, None), ValueError, "k: expected at most T = 2"), (("or", 2, 0, None), ValueError, "k: "),
     (("or", 0, 1, None), ValueError, "T: "), (("or", 2.0, 1, None), TypeError, "T: ")])
 def test_bad_classes(arguments, error, words):
@@ -103,9 +105,10 @@ def test_rows_are_what_the_functions_say(task):
     assert (row["fano"], row["occam"], row["m_star"]) == (
         fano_m(supports, .01), occam_m(supports, .2, .01), m_star(20, rho, .01))
     assert row["norms"] == {name: getattr(c, name) for name in NORMS}
-    everywhere = {"count": routes(c, 2)["count"], "count_narrow": routes(c, 2)["count_narrow"],
+    covers = routes(c, narrow(c, 2))
+    everywhere = {"count": covers["count"], "count_narrow": covers["count_narrow"],
                   "length_free": lambda eps, m: scalar_logcov(eps, m, c, covers=EVERYWHERE)}
-    for name, logcov in routes(c, 2).items():
+    for name, logcov in covers.items():
         def margin(m):
             bounds = [margin_bound(logcov, m, 0.01)]
             if name in everywhere:      # 1 - (delta/N)^(1/m), N of a cover that no number of examples enters
@@ -280,9 +283,9 @@ def test_json_is_the_table(run):
     record = strict(out)
     assert (code, err) == (0, "") and run(*words, "--json")[1] == out and out.count("\n") == 1
     assert record["rows"] == bound_table(3, [5, 16], 0.2, 0.1, task="majority", norms={"B_q": 6.0, "B_u": 3.0})
-    assert {name: record[name] for name in ("task", "k", "eps", "delta", "norms", "rademacher")} == {
-        "task": "majority", "k": 3, "eps": 0.2, "delta": 0.1, "norms": {"B_q": 6.0, "B_u": 3.0}, "rademacher": None}
-    assert list(record) == ["task", "k", "eps", "delta", "norms", "rows", "reading", "rademacher", "version"]
+    assert {name: record[name] for name in ("task", "rule", "k", "eps", "delta", "norms", "rademacher")} == {
+        "task": "majority", "rule": "majority", "k": 3, "eps": 0.2, "delta": 0.1, "norms": {"B_q": 6.0, "B_u": 3.0}, "rademacher": None}
+    assert list(record) == ["task", "level", "table", "rule", "k", "eps", "delta", "norms", "rows", "reading", "rademacher", "version"]
 
 
 def test_report_by_default(run):
@@ -324,7 +327,9 @@ def test_report_of_one_length_and_of_norms(run):
     (("--eps", 0), "Error: --eps: expected an error above 0 and below 1, got 0.0"), (("--eps", "nan"), "Error: --eps"),
     (("--eps", 1e-200), "Error: --eps: expected an error that the bound reaches within 1e+120 examples"),
     (("--delta", 0.2), "Error: --delta: expected a probability above 0 and at most 0.125, got 0.2"),
-    (("--delta", 0), "Error: --delta"), (("--task", "junta"), "Error: Invalid value for '--task'"),
+    (("--delta", 0), "Error: --delta"), (("--task", "junta"), "Error: --table: expected 8 labels for junta, got None"),
+    (("--task", "xor"), "Error: Invalid value for '--task'"), (("--level", 1), "Error: --level: expected nothing with and"),
+    (("--task", "junta", "--table", "0112"), "Error: --table: expected labels 0 and 1 as in 0110, got '0112'"),
     (("--nomrs", "B_q=1"), "Error: No such option")])
 def test_bad_input(run, words, line):
     code, out, err = run(*words)
@@ -370,7 +375,7 @@ def test_figure_shows_growth_and_no_sizes(monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
     rows = bound_table(3, [16, 256])
-    record = {"task": "and", "k": 3, "eps": 0.1, "norms": None, "rows": rows,
+    record = {"rule": "AND", "k": 3, "eps": 0.1, "norms": None, "rows": rows,
               "rademacher": rademacher_table(3, m=20, signs=2, lengths=(16, 32))}
     figures.bounds(record, "x.png")
     left, right = drawn[0].axes
