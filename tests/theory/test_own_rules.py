@@ -40,8 +40,8 @@ def test_narrow_positions_have_room_for_the_scores(kind):
     slim = narrow(c, 3, math.log(found.weights.max()) / beta)
     assert slim.d == position_width(1024, 3) + 3 and found.norms["||W_QK||_2"][0] <= slim.B_q
     scores = 2 * beta + math.log(found.weights.max()) + np.log(found.weights)
-    others = 1021 * np.exp(scores.max() / 2)              # all others half as large as the largest
-    assert others / (others + np.exp(scores).sum()) <= found.leak * 1.05 + 1e-3
+    others = 1022 * np.exp(scores.max() / 2)           # [CLS] and all others half as large as the largest
+    assert others / (others + np.exp(scores).sum()) == pytest.approx(1 / (4 * found.weights.sum()))
     assert slim.B_q >= math.sqrt(2) * np.linalg.norm(scores) * (1 - 1e-12)
 
 
