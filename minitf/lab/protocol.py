@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from minitf.checks import choice, integer, real, require
+from minitf.lab.decoders import DECODERS, POOLED
 from minitf.lab.draw import FIRST_ORDER
 from minitf.lab.run import MODELS, choose
 from minitf.tasks import KINDS, balanced_p, is_checkable, labels_by_count, sample_task, truth_table
@@ -21,7 +22,7 @@ from minitf.theory import m_star, rho_overlap
 PROTOCOL = 2            # raised when a job would give other numbers or a key another meaning
 TASKS = KINDS
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening",
-           "exact-search")
+           "exact-search", *DECODERS)
 TRAINING = {    # one start of Adam, as in the paper; the bounded search without a part of it
     "adam": {"restarts": 0, "steps": 2000, "few": None}, "pgd-no-mirror": {"mirror": False},
     "pgd-no-restarts": {"restarts": 0}}
@@ -50,7 +51,8 @@ RECORD = {
     "success": "every fresh example right at the end of training; null: no attempt determined the "
                "support, no training",
     "success_any": "the same at the end or at a snapshot",
-    "support_exact": "whether the k strongest positions are the support; null for mlp",
+    "support_exact": "whether the k strongest positions, or those decoded, are the support; null "
+                     "for mlp",
     "accuracy": "on 10,000 fresh examples against clean labels; null where success means an exact "
                 "support",
     "timeout": "whether the limit ended the training, which is no success",
@@ -82,6 +84,7 @@ def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, li
     allowed = MODELS if method == "adam" else ("paper",) if method.startswith("pgd") else ()
     require(model is None or model in allowed, "model",
             f"{' or '.join(allowed) or 'none'} with method {method}", model)
+    require(method not in DECODERS or task in POOLED, "task", f"and, or with method {method}", task)
     require(noise == 0 or method != "exact-search", "noise", "0 with method exact-search", noise)
     model = model or {"adam": "scalar"}.get(method, allowed[0] if allowed else None)
     if limit is None:

@@ -11,6 +11,7 @@ import numpy as np
 from minitf.fast import attention_of, head_shares
 from minitf.files import VERSION
 from minitf.lab.baselines import l1_logistic, screening, strongest
+from minitf.lab.decoders import DECODERS, decode
 from minitf.lab.draw import ATTEMPTS, first_determined, is_determined
 from minitf.lab.holdout import HOLDOUT, count_correct, fourier_gaps, predictors_of
 from minitf.lab.protocol import METHODS, RECORD, SNAPSHOTS, rule_of, settings, stream, yardstick
@@ -56,12 +57,8 @@ def training_set(job, task):
 def learned(job, task, X, y, attempt):
     """Train by the method of the job and measure: the part of the record that training decides."""
     method = job["method"]
-    if method in ("screening", "exact-search"):
-        found = screening(X, y, task.k) if method == "screening" else None
-        if found is None:
-            supports = consistent_supports(X, y, task.kind, task.k, limit=2, **rule_of(job))
-            found = supports[0] if len(supports) == 1 else ()
-        return dict.fromkeys(("success", "success_any", "support_exact"), found == task.support)
+    if method in ("screening", "exact-search", *DECODERS):
+        return named(job, task, X, y)
     rng = stream(job, "training", attempt, job["m"], METHODS.index(method),
                  MODELS.index(job["model"] or "paper"))
     train = linear if method == "l1-logistic" else attentive
@@ -79,6 +76,24 @@ def learned(job, task, X, y, attempt):
                    "accuracy": end["accuracy"], "train_loss": end["loss"],
                    "attention": end["attention"], "fourier_gap": gaps[-1], "steps": end["step"],
                    "snapshots": snapshots}
+
+
+def named(job, task, X, y):
+    """The same of a method that names positions. A decoder may name any number of them: its rule is
+    asked for the fresh examples, until one is wrong."""
+    method, right = job["method"], False
+    if method in DECODERS:
+        found, rule = decode(method, X, y, task.kind), np.all if task.kind == "and" else np.any
+        fresh = task.blocks(stream(job, "holdout"), HOLDOUT, max(1, (1 << 22) // task.T))
+        right = found != task.support and all(
+            (rule(H[:, found], axis=1) == task.label(H)).all() for H, _ in fresh)
+    elif method == "screening":
+        found = screening(X, y, task.k)
+    else:
+        supports = consistent_supports(X, y, task.kind, task.k, limit=2, **rule_of(job))
+        found = supports[0] if len(supports) == 1 else ()
+    exact = found == task.support
+    return {"success": exact or right, "success_any": exact or right, "support_exact": exact}
 
 
 def deadline(job):

@@ -77,6 +77,7 @@ def test_the_table_counts_ambiguous_trials_and_timeouts_apart():
     (["--T", "100000", "--method", "adam"], "--T: expected at most 32768 with model scalar"),
     (["--T", "100000", "--method", "exact-search", "--task", "parity"], "--T: expected a task small enough for exact"),
     (["--noise", "0.1", "--method", "exact-search"], "--noise: expected 0 with method exact-search, got 0.1"),
+    (["--task", "majority", "--method", "scomp"], "--task: expected and, or with method scomp, got 'majority'"),
     (["--out", "no/runs.jsonl"], "no/runs.jsonl: no such directory"),
     (["--out", "."], ".: is a directory"),
 ])
