@@ -12,7 +12,7 @@ from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json, write_whole
 from minitf.lab import IDENTITY, ROW, fit_laws, points, read_runs, series_of
 
-PANELS = "success", "m90", "attention", "loss", "accuracy", "fourier"
+PANELS = "success", "m90", "rate", "attention", "loss", "accuracy", "fourier"
 
 
 @click.command(epilog="""\b
@@ -60,7 +60,7 @@ def plot(files, output, csv, size, panel, json):
 
 
 HEADS = ("T", "runs", "seeds", "redrawn", "ambiguous", "timeouts", "m50 [95 %]", "m90 [95 %]",
-         "isotonic", "any time", "m*", "m90/m* [95 %]")
+         "isotonic", "any time", "m*", "m90/m* [95 %]", "bits an example [95 %]")
 
 
 def section(rows, fitted):
@@ -87,7 +87,17 @@ def line(row):
     star = row["m_star"]
     return [*counts, interval(row, "m50"), interval(row, "m90"), amount(row, row["m90_isotonic"]),
             amount(row, row["m90_any"]), str(star or "-"),
-            interval(row, "m90", star) if star else "-"]
+            interval(row, "m90", star) if star else "-", rate(row)]
+
+
+def rate(row):
+    """Bits an example with their interval: log2 C(T, k) / m90."""
+    def text(m):
+        sign, m = {0: (">", row["m_lowest"]), math.inf: ("<", row["m_highest"])}.get(m, ("", m))
+        return f"{sign}{row['bits'] / m:.2f}"
+
+    middle, low, high = (text(row["m90" + end]) for end in ("", "_high", "_low"))
+    return f"{middle} [{low}, {high}]"
 
 
 def interval(row, name, unit=1):
@@ -119,8 +129,8 @@ def laws_of(k, fitted):
 
 
 BEYOND = {0: "below", math.inf: "above"}
-CUT = [f"{name}{end}" for name in ("m50", "m90", "ratio") for end in ("", "_low", "_high")]
-CUT += ["m90_isotonic", "m90_any"]
+CUT = [f"{name}{end}" for end in ("", "_low", "_high")
+       for name in ("m50", "m90", "ratio", "bits_each")] + ["m90_isotonic", "m90_any"]
 
 
 def as_csv(rows):

@@ -50,6 +50,9 @@ ROW = {
     "ratio": "m90 / m_star",
     "ratio_low": "95 % interval",
     "ratio_high": "",
+    "bits_each": "bits / m90, the rate of group testing; 0 above m_highest, inf below m_lowest",
+    "bits_each_low": "95 % interval",
+    "bits_each_high": "",
 }
 
 
@@ -72,7 +75,12 @@ def point(runs, resamples=RESAMPLES):
         "timeouts": sum(run["timeout"] for run in trained),
         "seconds": sum(run["seconds"] for run in runs)}
     row |= limits(*(row[name] for name in ("task", "k", "T", "p", "noise")), **rule_of(row))
-    return row | (curve_of(trained, resamples, row["m_star"]) if trained else {})
+    row |= curve_of(trained, resamples, row["m_star"]) if trained else {}
+    if trained and row["bits"]:
+        for end, other in (("", ""), ("_low", "_high"), ("_high", "_low")):
+            m90 = row[f"m90{other}"]
+            row[f"bits_each{end}"] = row["bits"] / m90 if m90 else math.inf
+    return row
 
 
 def curve_of(trained, resamples, m_star):

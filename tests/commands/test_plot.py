@@ -55,8 +55,8 @@ def labels(ax):
 # what it prints and writes
 
 TABLE = r"""and, k = 3, p = 0.7937: pgd on the paper model
-  T  runs  seeds  redrawn  ambiguous  timeouts +m50 \[95 %\] +m90 \[95 %\]  isotonic  any time  m\* +m90/m\* \[95 %\]
- 16   220     20 +\d+          0         0 +[\d.]+ \[[\d.]+, [\d.]+\] .+ 29 +[\d.]+ \[[\d.]+, [\d.]+\]
+  T  runs  seeds  redrawn  ambiguous  timeouts +m50 \[95 %\] +m90 \[95 %\]  isotonic  any time  m\* +m90/m\* \[95 %\]  bits an example \[95 %\]
+ 16   220     20 +\d+          0         0 +[\d.]+ \[[\d.]+, [\d.]+\] .+ 29 +[\d.]+ \[[\d.]+, [\d.]+\] +0\.\d\d \[0\.\d\d, 0\.\d\d\]
  64   220 .*
 256   220 .*
 m90 = a \+ b log2 T        a = \S+ \[\S+, \S+\], b = \S+ \[\S+, \S+\], b for each doubling of T, delta AIC \d+\.\d
@@ -81,6 +81,8 @@ def test_plot_prints_the_table_and_writes_figure_and_csv(plot, tmp_path):
         assert float(row["m90_low"]) <= float(row["m90"]) <= float(row["m90_high"])
         assert float(row["m90"]) == pytest.approx(truth, rel=0.15)
         assert float(row["ratio"]) == pytest.approx(float(row["m90"]) / int(row["m_star"]))
+        rate = [math.log2(math.comb(int(row["T"]), 3)) / float(row[name]) for name in ("m90", "m90_high", "m90_low")]
+        assert [float(row[f"bits_each{end}"]) for end in ("", "_low", "_high")] == pytest.approx(rate)
 
 
 def test_json_is_the_same_in_numbers_and_strict(plot, tmp_path):
@@ -98,8 +100,10 @@ def test_beyond_the_m_tried_is_said_so(plot, tmp_path):
     high = invent(tmp_path / "high.jsonl", T=(16,), m=(100, 120), method="adam", model="gpt")
     out = plot(low, high, "-o", "a.png", "--csv", "a.csv")[1]
     assert ">14.0 [>14.0, >14.0]" in out and "<100 [<100, <100]" in out and ">0.48 [>0.48, >0.48]" in out
+    assert "<0.65 [<0.65, <0.65]" in out and ">0.09 [0.09, >0.09]" in out           # log2 C(16, 3) = 9.13 bits
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["m90"] for row in rows] == ["above", "below"]
+    assert [row["bits_each"] for row in rows] == ["below", "above"]
 
 
 # what it draws
@@ -107,13 +111,29 @@ def test_beyond_the_m_tried_is_said_so(plot, tmp_path):
 def test_one_series_is_drawn_by_T(drawn, tmp_path):
     (panels,), titles = drawn(invent(tmp_path / "a.jsonl"))
     assert titles == ["AND, k = 3, p = 0.7937: bounded head, PGD"]
-    assert list(panels) == ["Runs that learn", "Samples for 90 % success", "Attention on the support"]
+    assert list(panels) == ["Runs that learn", "Samples for 90 % success", "Bits an example", "Attention on the support"]
     assert labels(panels["Runs that learn"]) == {"T = 16", "T = 64", "T = 256"}
     growth = panels["Samples for 90 % success"]
     assert {"bounded head, PGD", "m*, one support left (95 %)", "Fano, no learner below",
             "norm bound: shape only, scaled to the first m90"} <= labels(growth)
     line = next(line for line in growth.lines if line.get_label() == "m*, one support left (95 %)")
     assert line.get_xydata().tolist() == [[16, 29], [64, 36], [256, 42]]
+
+
+def test_bits_an_example_are_drawn_beside_the_marks_of_group_testing(drawn, tmp_path):
+    marks = {"1: no test tells more", "0.53: COMP, DD on Bernoulli pools", "0.69: the same on near-constant pools"}
+    files = [invent(tmp_path / "and.jsonl"), invent(tmp_path / "b.jsonl", task="majority"),
+             invent(tmp_path / "noise.jsonl", noise=0.05)]
+    (plain, noisy, majority), _ = drawn(*files)
+    panels = [block["Bits an example"] for block in (plain, noisy, majority)]
+    limit = {"0.71 = 1 - h(0.05): no test tells more"}
+    assert [labels(ax) - {"bounded head, PGD"} for ax in panels] == [marks, limit, {"1: no test tells more"}]
+    heights = {line.get_label()[:4]: line.get_ydata()[0] for ax in panels for line in ax.lines if len(set(line.get_ydata())) == 1}
+    assert heights["0.53"] == pytest.approx(1 / (math.e * math.log(2))) and heights["0.69"] == pytest.approx(math.log(2))
+    assert heights["0.71"] == pytest.approx(0.7136, abs=1e-4) and heights["1: n"] == 1
+    rows = points(read_runs([files[0]]))
+    line = next(line for line in panels[0].lines if line.get_label() == "_nolegend_" or len(line.get_xdata()) == 3)
+    assert line.get_ydata() == pytest.approx([row["bits_each"] for row in rows])
 
 
 def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
@@ -124,7 +144,7 @@ def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
     (panels,), titles = drawn(invent(tmp_path / "a.jsonl", T=(16, 64, 256, 1024)), *files)
     assert titles == ["AND, k = 3, p = 0.7937"]
     assert list(panels) == ["Runs that learn, T = 16", "Runs that learn, T = 64", "Samples for 90 % success",
-                            "Attention on the support, T = 64"]
+                            "Bits an example", "Attention on the support, T = 64"]
     at = panels["Runs that learn, T = 64"]
     assert {"bounded head, PGD", "same head, Adam", "GPT block, Adam", "MLP, Adam", "l1-logistic regression", "screening",
             "m*, one support left (95 %)"} == labels(at)
@@ -137,7 +157,7 @@ def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
 def test_limits_say_of_which_k_and_open_intervals_end_in_an_arrow(drawn, tmp_path):
     files = [invent(tmp_path / "3.jsonl", T=(16, 64)), invent(tmp_path / "5.jsonl", k=5, T=(64,), m=(25, 34, 44))]
     (panels,), _ = drawn(*files)
-    growth = panels["Samples for 90 % success (arrows: beyond the m tried)"]
+    growth = panels["Samples for 90 % success (arrows: beyond m tried)"]
     assert "m*, one support left (95 %), k = 3" in labels(growth)
     row, = points(read_runs([files[1]]))
     assert row["m90_high"] == math.inf
@@ -266,7 +286,7 @@ def test_low_ends_are_words_too(plot, tmp_path):
     assert row["m50"] == row["m90"] == row["ratio_low"] == "below" and row["redraws"].isdecimal()
 
 
-@pytest.mark.parametrize("panel", ["success", "m90", "attention"])
+@pytest.mark.parametrize("panel", ["success", "m90", "rate", "attention"])
 def test_one_panel_for_a_column(plot, tmp_path, panel):
     path = invent(tmp_path / "a.jsonl")
     assert plot(path, "-o", "a.pdf", "--panel", panel)[0] == 0
@@ -285,7 +305,7 @@ def test_size_is_that_of_the_figure(plot, tmp_path):
 @pytest.mark.parametrize("words, message", [
     (("--panel", "m90"), "--panel: expected only together with -o"), (("--size", "3x2"), "--size: expected only toge"),
     (("-o", "a.png", "--size", "3"), "expected width x height"), (("-o", "a.png", "--panel", "loss"), "--panel: expected one "
-     "that these runs have .success, m90, attention., got 'loss'"), (("-o", "a.pgf"), "expected a file name ending in")])
+     "that these runs have .success, m90, rate, attention., got 'loss'"), (("-o", "a.pgf"), "expected a file name ending in")])
 def test_what_cannot_be_drawn_is_one_line(plot, tmp_path, words, message):
     code, out, err = plot(invent(tmp_path / "a.jsonl", T=(16, 64), reps=4), *words)
     assert (code, out, err.count("\n")) == (2, "", 1) and re.search(message, err), err

@@ -13,6 +13,10 @@ STYLES = {      # (method, model): name, colour, marker, line; told from the oth
     ("pgd-no-restarts", "paper"): ("PGD, no restarts", PURPLE, ">", "-."),
     ("screening", None): ("screening", AMBER, "X", (0, (1, 2))),
     ("exact-search", None): ("exact search", GREY, "*", "-"),
+    ("scomp", None): ("SCOMP, told the task", ORANGE, "s", "--"),
+    ("lp", None): ("linear program, told the task", SKY, "P", (0, (3, 2))),
+    ("dd", None): ("DD, told the task", PURPLE, "v", (0, (1, 1))),
+    ("comp", None): ("COMP, told the task", AMBER, "X", (0, (1, 2))),
 }
 
 

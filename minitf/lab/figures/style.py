@@ -41,4 +41,4 @@ def save(figure, path):
 
     kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
     with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):           # letters stay letters
-        write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
+        write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=120))

@@ -12,6 +12,7 @@ import numpy as np
 
 from minitf.checks import require
 from minitf.lab.figures.looks import looks, ramp, title
+from minitf.lab.figures.rates import rate_panel
 from minitf.lab.figures.style import BLACK, GREY, plain_log, positions_axis, save
 from minitf.lab.figures.training import trace_panels
 from minitf.lab.holdout import wilson
@@ -41,8 +42,9 @@ def draw(runs, rows, path, size=None, panel=None):
         require(found, "panel", f"one that these runs have ({', '.join(dict.fromkeys(names))})",
                 panel)
         return draw_column(found, path, size)
-    heights = [math.ceil(len(cells) / COLUMNS) * CELL[1] + MARGIN for cells in panels.values()]
-    columns = min(COLUMNS, max(map(len, panels.values())))
+    most = max(map(len, panels.values()))
+    columns = 2 if most == 4 else min(COLUMNS, most)
+    heights = [math.ceil(len(cells) / columns) * CELL[1] + MARGIN for cells in panels.values()]
     figure = Figure(figsize=size or (CELL[0] * columns, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (key, cells) in zip(parts, panels.items()):
@@ -69,7 +71,7 @@ def draw_block(part, cells, columns, title):
     for ax in axes[len(cells):]:
         ax.set_axis_off()
     part.suptitle(title, x=0.01, ha="left", weight="bold")
-    part.legend(legend.values(), legend, loc="outside lower center", ncols=2 * columns,
+    part.legend(legend.values(), legend, loc="outside lower center", ncols=columns + 1,
                 frameon=False, fontsize=8)
 
 
@@ -137,7 +139,10 @@ def success(ax, lines, title):
 def growth_panels(rows):
     """m90 against T, or against k where only k varies."""
     against = next((key for key in ("T", "k") if len({row[key] for row in rows}) > 1), None)
-    return [] if against is None else [("m90", partial(m90_panel, rows=rows, against=against))]
+    if against is None:
+        return []
+    return [("m90", partial(m90_panel, rows=rows, against=against)),
+            ("rate", partial(rate_panel, rows=rows, against=against))]
 
 
 def m90_panel(ax, rows, against):
@@ -154,7 +159,7 @@ def m90_panel(ax, rows, against):
     yardsticks(ax, rows, against)
     ax.set(xlabel="T, positions" if against == "T" else "k, bits that matter",
            ylabel="m90, training samples (95 % bootstrap)",
-           title="Samples for 90 % success" + (" (arrows: beyond the m tried)" if cut else ""))
+           title="Samples for 90 % success" + (" (arrows: beyond m tried)" if cut else ""))
     shown += [1.6 * row["m_highest"] for row in rows if math.inf in (row["m90"], row["m90_high"])]
     shown += [row["m_star"] for row in rows if row["m_star"]]
     if max(shown) > 10 * min(shown):
