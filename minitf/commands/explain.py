@@ -3,8 +3,10 @@ import importlib
 import sys
 
 import click
+from click.core import ParameterSource
 
-from minitf.commands.shell import bad_input
+from minitf.checks import require
+from minitf.commands.shell import bad_input, check_outputs
 from minitf.files import as_json
 
 
@@ -35,20 +37,38 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
     page = importlib.import_module("minitf.trust.explain")
     sizes = {"T": T, "d": d, "seed": seed}
     options = sizes | {"heads": heads, "mask": mask, "sink": sink, "softcap": softcap}
-    if answer and not blank:
-        raise click.UsageError("--answer: expected --blank NAME beside it")
     with bad_input():
-        if html:
+        alone("answer", blank is not None, "--blank NAME")
+        alone("json", blank is None and html is None, "neither --blank nor --html")
+        alone("blank", html is None, "no --html")
+        for name in ("heads", "mask", "sink", "softcap"):
+            attention |= blank is not None and chosen(name)         # that page has them
+            alone(name, attention or html is not None, "--attention")
+        check_outputs(html=html)
+        if html is not None:
             page.write_page(html, **options)
+            click.echo(f"Written    {html}")
             return 0
-        if blank:
-            text = answer and given(answer)
+        if blank is not None:
+            text = None if answer is None else given(answer)
             found = page.blank(blank, text, attention=attention or None, **options)
             click.echo(found.text)
             return int(found.right is False)
         record = page.explain_attention(**options) if attention else page.explain(**sizes)
     click.echo(as_json(record) if json else page.render(record))
     return 0
+
+
+def chosen(name):
+    """Whether an option was given."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def alone(name, allowed, beside):
+    """Refuse an option that was given where it would do nothing."""
+    got = click.get_current_context().params[name]
+    require(allowed or not chosen(name), name, f"{beside} beside it", got)
 
 
 def given(answer):

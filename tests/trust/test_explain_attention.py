@@ -128,6 +128,20 @@ def test_commands(run):
     code, out, _ = run("explain", "--attention")
     assert code == 0 and out == render(explain_attention()) + "\n"
     assert run("explain", "--attention", "--T", 9)[0] == 2
-    assert run("explain", "--html", "page.html")[0] == 0
+    assert run("explain", "--html", "page.html")[:2] == (0, "Written    page.html\n")
     assert run("explain", "--html", "nowhere/page.html")[0] == 2
     assert re.search(r"no such directory", run("explain", "--html", "nowhere/page.html")[2])
+
+
+@pytest.mark.parametrize("words, name", [
+    (("--heads", 3), "heads"), (("--mask", "none"), "mask"), (("--sink",), "sink"), (("--softcap", 2), "softcap"),
+    (("--json", "--html", "x.html"), "json"), (("--json", "--blank", "dS"), "json"), (("--answer", "x.txt"), "answer"),
+    (("--blank", "dS", "--html", "x.html"), "blank"), (("--blank", "ds", "--heads", 3), "blank"), (("--html", ""), "html")])
+def test_options_that_would_do_nothing_are_refused(run, words, name):
+    code, out, err = run("explain", *words)
+    assert (code, out) == (2, "") and re.fullmatch(rf"Error: --{name}: expected [^\n]*, got [^\n]*\n", err)
+    assert len(err) <= 301
+
+
+def test_options_of_the_page_of_heads_may_stand_beside_a_blank(run):
+    assert "3 heads over one key head" in run("explain", "--blank", "loss", "--heads", 3)[1]

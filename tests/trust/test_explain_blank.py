@@ -1,92 +1,208 @@
-"""A blank is told by its mistake: each is made here in NumPy, from the numbers on the page."""
+"""A blank is told by its mistake: each is made here in NumPy, in every quantity that it touches."""
+import functools
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 from minitf.trust.explain import blank, explain, explain_attention
 
+OPTIONS = [{}, {"T": 4, "d": 3, "heads": 3, "mask": "window", "sink": True, "seed": 1},
+           {"mask": "none", "softcap": 1.5, "seed": 2}, {"T": 2, "heads": 1, "seed": 3}]
+
 
 def arrays_of(record):
     return {array["name"]: np.array(array["values"], float) for array in record["arrays"]}
 
 
-V = arrays_of(explain_attention())
-W = arrays_of(explain())
-SCALE = 2**-0.5
+V, W = arrays_of(explain_attention()), arrays_of(explain())
 
 
-def without_mask():
-    S = V["S0"]
-    A = np.exp(S) / np.exp(S).sum(axis=1, keepdims=True)
-    return A
+def learner(given, heads, softcap=None, mask=True, scales=(1, 1, 1), softmax=None, summed=None, turned=(), uses="qkv"):
+    """Forward and backward as someone writes it down, with a slip; every array by the name it has on the page."""
+    v = dict(given)
+    x, M, scale = v["x"], v["M"] if mask else np.ones_like(v["M"]), v["scale"]
+    v["k"], v["v"] = x @ v["W_K"], x @ v["W_V"]
+    for h in range(heads):
+        v[f"q{h}"] = x @ v[f"W_Q{h}"]
+        v[f"S{h}"] = S = scale ** scales[0] * v[f"q{h}"] @ v["k"].T
+        if softcap:
+            v[f"Z{h}"] = S = softcap * np.tanh(v[f"S{h}"] / softcap)
+        sink = np.exp(v[f"sink{h}"]) if f"sink{h}" in v else 0
+        v[f"e{h}"] = M * np.exp(S)
+        v[f"sum{h}"] = v[f"e{h}"].sum(axis=1) + sink
+        A = v[f"A{h}"] = v[f"e{h}"] / v[f"sum{h}"][:, None]
+        v[f"out{h}"] = A @ v["v"]
+        v[f"dout{h}"] = v[f"out{h}"] - v[f"Y{h}"]
+        dA = v[f"dA{h}"] = v[f"dout{h}"] @ v["v"].T
+        D = v[f"D{h}"] = (A * dA).sum(axis=1)
+        v[f"O{h}"] = (v[f"dout{h}"] * v[f"out{h}"]).sum(axis=1)
+        dS = {None: lambda: A * (dA - D[:, None]), "diagonal": lambda: A * (1 - A) * dA, "no D": lambda: A * dA,
+              "D + ": lambda: A * (dA + D[:, None]), "no keepdims": lambda: A * (dA - D),
+              "next row": lambda: A * (dA - np.roll(D, -1)[:, None])}[softmax]()
+        if softcap:
+            v[f"dZ{h}"], dS = dS, dS / np.cosh(v[f"S{h}"] / softcap) ** 2
+        v[f"dS{h}"] = dS
+        v[f"dv_{h}"] = (A if "dv" in turned else A.T) @ v[f"dout{h}"]
+        v[f"dq{h}"] = scale ** scales[1] * (dS.T if "dq" in turned else dS) @ v["k"]
+        v[f"dk_{h}"] = scale ** scales[2] * (dS if "dk" in turned else dS.T) @ v[f"q{h}"]
+        v[f"dW_Q{h}"] = x.T @ v[f"dq{h}"]
+    for n in "kv":
+        v[f"d{n}"] = sum(v[f"d{n}_{h}"] for h in range(heads)) if summed is None else v[f"d{n}_{summed}"]
+        v[f"dW_{n.upper()}"] = x.T @ v[f"d{n}"]
+        v[f"dx_{n}"] = v[f"d{n}"] @ v[f"W_{n.upper()}"].T
+    v["dx_q"] = sum(v[f"dq{h}"] @ v[f"W_Q{h}"].T for h in range(heads))
+    v["dx"] = sum(v[f"dx_{n}"] for n in uses)
+    return v
 
 
-MISTAKES = [
-    ("dS0", V["A0"] * (1 - V["A0"]) * V["dA0"], "diagonal"),
-    ("dS0", V["A0"] * V["dA0"], "left out"),
-    ("dS0", V["A0"] * (V["dA0"] - np.roll(V["D0"], 1)[:, None]), "another row"),
-    ("dS0", -V["dS0"], "sign"),
-    ("dS0", V["dS0"].T, "transposed"),
-    ("dS", -np.stack([V["dS0"], V["dS1"]]), "sign"),
-    ("S0", V["q0"] @ V["k"].T, "scale is missing"),
-    ("S1", V["q1"] @ V["k"].T / 2, "scale is taken twice"),
-    ("dq0", V["dS0"] @ V["k"], "scale is missing"),
-    ("dq1", V["dS1"] @ V["k"] / 2, "scale is taken twice"),
-    ("A0", without_mask(), "mask is ignored"),
-    ("out0", without_mask() @ V["v"], "mask is ignored"),
-    ("dk", V["dk_0"], "only dk_0"),
-    ("dv", np.stack([V["dv_0"], V["dv_1"]]), "not summed over the query heads"),
-    ("dx", V["dx_q"], "only dx_q"),
-    ("ds", W["a"] * (1 - W["a"]) * W["da"], "diagonal"),
-    ("dX", np.outer(W["a"], W["dc"]), "only read"),
-    ("dx_cls", W["dX"][0], "only row 0"),
-    ("dh", W["dr"], "let through"),
+SLIPS = {
+    "the mask is ignored": [dict(mask=False)],
+    "the scale is missing": [dict(scales=s) for s in ((0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0))],
+    "the scale is taken twice": [dict(scales=s) for s in ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2))],
+    "only the diagonal of the Jacobian": [dict(softmax="diagonal")],
+    "sum(A * dA) is left out": [dict(softmax="no D")],
+    "sum(A * dA) has the wrong sign": [dict(softmax="D + ")],
+    "D is that of another row": [dict(softmax="no keepdims"), dict(softmax="next row")],
+    "not summed over the query heads": [dict(summed=0), dict(summed=1)],
+    "a matrix in it is transposed": [dict(turned=("dv",)), dict(turned=("dq",)), dict(turned=("dk",))],
+    "x is used three times": [dict(uses=uses) for uses in ("q", "k", "v", "qk", "qv", "kv")],
+}
+
+
+@functools.cache
+def page(case):
+    return arrays_of(explain_attention(**OPTIONS[case]))
+
+
+def of(values, name, heads):
+    """An array, or those of all heads."""
+    return values[name] if name in values else np.stack([values[f"{name}{h}"] for h in range(heads)])
+
+
+def differs(x, y):
+    return np.abs(x - y).max() > 0.05 * np.abs(y).max() + 0.002
+
+
+@pytest.mark.parametrize("case", range(len(OPTIONS)))
+def test_the_learner_without_a_slip_is_right(case):
+    found = learner(page(case), OPTIONS[case].get("heads", 2), OPTIONS[case].get("softcap"))
+    assert all(np.abs(found[name] - x).max() < 1e-13 for name, x in page(case).items())
+
+
+@pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in range(1, len(OPTIONS)))])
+@pytest.mark.parametrize("said", SLIPS)
+def test_a_slip_is_called_by_its_name_wherever_it_shows(case, said):
+    """In every array that it moves, in the decimals of the page."""
+    options, v = OPTIONS[case], page(case)
+    heads, told = options.get("heads", 2), 0
+    names = {re.sub(r"(?<!_)\d$", "", name) for name in v} - {"dk_", "dv_"}
+    for slip in SLIPS[said]:
+        if slip.get("summed", 0) < heads:
+            wrong = learner(v, heads, options.get("softcap"), **slip)
+            for name in names:
+                answer, right = of(wrong, name, heads), of(v, name, heads)
+                if differs(answer, right):
+                    found = blank(name, np.round(answer, 4), attention=True, **options)
+                    assert found.right is False and said in found.text, (slip, name, found.text)
+                    told += 1
+    nowhere = {("the mask is ignored", 2), ("not summed over the query heads", 3)}      # no mask, one head
+    assert told > 5 or (told == 0 and (said, case) in nowhere)
+
+
+HEAD = [
+    ("ds", W["a"] * (1 - W["a"]) * W["da"], "diagonal"), ("ds", W["a"] * W["da"], "left out"),
+    ("dq", W["X"].T @ (W["a"] * W["da"]), "left out"),
+    ("dW_QK", np.outer(W["X"].T @ (W["a"] * (1 - W["a"]) * W["da"]), W["x_cls"]), "diagonal"),
+    ("dX", np.outer(W["a"], W["dc"]), "only read"), ("dX", np.outer(W["ds"], W["q"]), "only scored"),
+    ("dP", np.outer(W["a"], W["dc"])[1:], "only read"),
+    ("dx_cls", W["dX"][0], "only row 0"), ("dx_cls", W["W_QK"].T @ W["dq"], "only asks"),
+    ("dh", W["dr"], "let through"), ("dc", W["W_V"] @ W["dr"], "let through"),
+    ("dW_V", np.outer(W["c"], W["dr"]), "let through"), ("q", W["W_QK"].T @ W["x_cls"], "transposed"),
+    ("dk", np.stack([V["dk_0"], V["dk_1"]]), "not summed over the query heads"),
+    ("J", np.diag(V["A0"][2] * (1 - V["A0"][2])), "diagonal"),
 ]
 
 
-@pytest.mark.parametrize("name, answer, said", MISTAKES)
-def test_a_mistake_is_called_by_its_name(name, answer, said):
+@pytest.mark.parametrize("name, answer, said", HEAD)
+def test_a_slip_in_every_form_of_answer(name, answer, said):
     for given in answer, np.round(answer, 4), json.dumps(np.round(answer, 4).tolist()):
         found = blank(name, given)
         assert found.right is False and said in str(found)
 
 
+@pytest.mark.parametrize("attention", [False, True])
+def test_every_quantity_is_right_turned_or_transposed(attention):
+    """In four decimals; an array of zeros is never right."""
+    v = V if attention else W
+    for array in (explain_attention() if attention else explain())["arrays"]:
+        name, x = array["name"], v[array["name"]]
+        if array["kind"] != "given":
+            assert blank(name, np.round(x, 4), attention=attention).right is True
+            turned = blank(name, np.round(-x, 4), attention=attention)
+            assert turned.right is False and "the sign is turned" in turned.text, (name, turned)
+            assert blank(name, 0 * x, attention=attention).right is False
+            if x.ndim == 2 and x.shape[0] == x.shape[1] and differs(x.T, x):
+                found = blank(name, x.T, attention=attention)
+                assert found.right is False and "transposed" in found.text, (name, found)
+
+
 @pytest.mark.parametrize("name", ["dS", "dS1", "dk", "dx", "A0", "loss", "s", "ds", "dW_QK", "sum(e)"])
-def test_a_right_answer_is_right_in_four_decimals_and_in_rows(name):
-    for record in explain(), explain_attention():
-        v = arrays_of(record)
-        names = [name] if name in v else [f"{name}0", f"{name}1"]
-        if names[0] in v:
-            answer = np.round(np.squeeze(np.stack([v[n] for n in names])), 4)
-            rows = "\n".join(" ".join(map(str, row)) for row in np.atleast_2d(answer.reshape(-1, answer.shape[-1])
-                                                                              if answer.ndim else answer))
-            attention = "heads" in record
-            for given in answer, answer.tolist(), rows, json.dumps(answer.tolist()):
-                assert blank(name, given, attention=attention).right is True
+def test_rows_and_json_are_read(name):
+    record = explain() if name in W else explain_attention()
+    v = arrays_of(record)
+    x = np.round(v[name] if name in v else np.stack([v[f"{name}0"], v[f"{name}1"]]), 4)
+    table = x.reshape(-1, x.shape[-1]) if x.ndim else x.reshape(1, 1)
+    rows = "\n".join(" ".join(map(str, row)) for row in table)
+    for given in x, x.tolist(), rows, json.dumps(x.tolist()), json.dumps({name: x.tolist()}):
+        assert blank(name, given).right is True
 
 
-def test_zeros_are_not_right_and_nonsense_is_not_explained():
-    assert blank("dS0", np.zeros((3, 3))).right is False
+def test_nonsense_is_not_explained():
     found = blank("dS0", 7 + np.arange(9.0).reshape(3, 3))
     assert found.right is False and "none of the usual mistakes" in found.text and "entry [" in found.text
 
 
-def test_the_page_leaves_out_what_is_asked_for():
+def test_the_page_leaves_out_what_is_asked_for_and_what_gives_it_away():
     page = str(blank("dS"))
-    assert page.count("?") == 18 and blank("dS").right is None
-    assert "dS0 = A0 * (dA0 - D0)" in page
+    assert page.count("?") == 1 + 18 + 3 and blank("dS").right is None         # JdA is a row of dS0
+    assert "dS0 = A0 * (dA0 - D0)" in page and "dS0, dS1; and, as they would give it away, JdA" in " ".join(page.split())
+    assert "?" in str(blank("loss")).split("Checks")[1] and f"{W['loss']:.4f}" not in str(blank("loss"))
 
 
-@pytest.mark.parametrize("answer", ["one two", "[1, 2]", "[[1, 2], [3]]", "", "{}"])
+@pytest.mark.parametrize("options", [{}, {"attention": True}, {"attention": True, "heads": 1, "mask": "none", "seed": 4},
+                                     {"attention": True, "sink": True, "softcap": 2.0, "T": 4}], ids=str)
+def test_no_row_of_a_blank_is_printed_elsewhere(options):
+    """But in what it is computed from: there, reading it off is the answer."""
+    drawn = {k: x for k, x in options.items() if k != "attention"}
+    record = explain_attention(**drawn) if options else explain()
+    uses = {a["name"]: set(re.findall(r"(\w+)\[", a["rule"] or "")) for a in record["arrays"]}
+    named = {re.sub(r"\W+", "_", name).rstrip("_"): name for name in uses}
+    for array in record["arrays"]:
+        if array["kind"] == "given":
+            continue
+        page, before = str(blank(array["name"], **options)), {array["name"]}
+        for _ in uses:
+            before |= {named[n] for name in before for n in uses[name]}
+        rows = [row for row in np.atleast_2d(array["values"]) if np.abs(row).max() > 0.001 and set(row) - {0.0, 1.0}]
+        for other in record["arrays"]:
+            shown = [] if other["name"] in before else np.atleast_2d(other["values"])
+            if any(np.shape(r) == np.shape(row) and np.allclose(np.abs(r), np.abs(row), atol=1e-12)
+                   for r in shown for row in rows):
+                text = page[page.index(f"\n{other['formula']} "):].split("\n\n")[0]
+                assert "?" in text, (array["name"], other["name"])
+
+
+@pytest.mark.parametrize("answer", ["one two", "[1, 2]", "[[1, 2], [3]]", "", "{}", [[1.0] * 3] * 6])
 def test_what_cannot_be_read_is_refused(answer):
     with pytest.raises(ValueError, match="^answer: expected 3 x 3 numbers, as JSON or rows, got "):
         blank("dS0", answer)
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="^blank: expected one of .*dS0"):
+    with pytest.raises(ValueError, match="^blank: expected one of .* ds, .* dS, "):
         blank("dQ")
 
 

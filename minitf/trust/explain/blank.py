@@ -3,8 +3,8 @@
     print(blank("dS"))                                 the page, with dS of every head left out
     print(blank("dS", [[0, 0, 0], [..], [..], ..]))    right, or which mistake gives these numbers
 
-Mistakes are made, not guessed: each is computed as a learner would make it, with everything else
-right, and the numbers are compared.
+Mistakes are made, not guessed: each is computed as a learner would make it, at one line or at all
+lines that invite it, with everything else right, and the numbers are compared.
 """
 import functools
 import json
@@ -16,8 +16,8 @@ import numpy as np
 from minitf.checks import require
 from minitf.trust.explain.head import explain
 from minitf.trust.explain.layout import render
-from minitf.trust.explain.lines import backward_lines, forward_lines
-from minitf.trust.explain.several import checked, explain_attention, worked
+from minitf.trust.explain.rules import key, run
+from minitf.trust.explain.several import explain_attention
 
 SHOWN = 1e-3            # of the largest entry, and as a number: what 4 decimals leave open
 
@@ -37,32 +37,37 @@ def blank(name, answer=None, *, attention=None, **options):
     attention: True for the page of heads, False for the [CLS] head; unless given, the page that has
     the name. A name without the number of a head stands for all heads, one after the other.
     """
-    record = drawn(bool(attention), **options)
-    if attention is None and not names_of(record, name):
-        record = drawn(True, **options)
+    pages = [drawn(page, **options) for page in (False, True) if attention in (None, page)]
+    record = next((page for page in pages if names_of(page, name)), pages[-1])
     names = names_of(record, name)
-    known = ", ".join(a["name"] for a in record["arrays"] if a["kind"] != "given")
-    require(names, "blank", f"one of {known}", name)
+    known = (a["name"] for page in pages for a in page["arrays"] if a["kind"] != "given")
+    known = dict.fromkeys(re.sub(r"(?<!_)\d$", "", each) for each in known)
+    require(names, "blank", f"one of {', '.join(known)}", name)
+    lines = {a["name"]: a for a in record["arrays"]}
+    values = {key(n): np.array(a["values"]) for n, a in lines.items()}
     if answer is None:
-        return Answer(None, render(hidden(record, names)))
-    values = {a["name"]: np.array(a["values"], float) for a in record["arrays"]}
+        return Answer(None, render(hidden(record, lines, values, names)))
     right = stacked(values, names)
-    given = read(answer, right.shape, record.get("heads", 1))
-    mistakes = head_mistakes if "heads" not in record else attention_mistakes
-    found = [("right", right), *mistakes(record, values, names), *general(right)]
-    return judged(name, given, found, right)
+    parts = [n for n in values if re.fullmatch(re.escape(name) + r"_\d", n)]
+    found = [("right", right), *mistakes(lines, values, names, record),
+             ("the sign is turned", -right)]
+    if right.ndim > 1:
+        found.append(("it is transposed", right.swapaxes(-1, -2)))
+    if parts:
+        found.append(("it is not summed over the query heads", stacked(values, parts)))
+    return judged(name, read(answer, found), found)
 
 
 @functools.lru_cache(maxsize=8)
 def drawn(attention, **options):
     """The record of one of the two pages."""
-    own = {key: options[key] for key in ("T", "d", "seed") if key in options}
+    own = {name: options[name] for name in ("T", "d", "seed") if name in options}
     return explain_attention(**options) if attention else explain(**own)
 
 
 def stacked(values, names):
     """One array, or those of all heads on a leading axis."""
-    return values[names[0]] if len(names) == 1 else np.stack([values[n] for n in names])
+    return values[key(names[0])] if len(names) == 1 else np.stack([values[n] for n in names])
 
 
 def names_of(record, name):
@@ -72,18 +77,56 @@ def names_of(record, name):
     return [name] if name in names else heads
 
 
-def hidden(record, names):
-    """The record with question marks in the place of some arrays."""
+def used(lines, names):
+    """The arrays that some arrays are computed from, and those themselves, in their order."""
+    found = set(names)
+    for name, line in reversed(lines.items()):
+        if name in found and line["rule"]:
+            found |= {n for n in lines if re.search(rf"\b{key(n)}\[", line["rule"])}
+    return [name for name in lines if name in found]
+
+
+def hidden(record, lines, values, names):
+    """The record with question marks in the place of some arrays, and of those that give them away:
+    they have the same numbers, or an entry that follows from one of theirs alone."""
+    left, before = list(names), used(lines, names)
+    for name in left:
+        left += [n for n, line in lines.items() if line["rule"] and n not in left + before and
+                 (same(values[key(n)], values[key(name)]) or alone(line, values, key(name)))]
+
     def marks(x):
         return [marks(row) for row in x] if isinstance(x, list) else "?"
-    arrays = [{**a, "values": marks(a["values"]), "differences": None} if a["name"] in names else a
+
+    more = f"; and, as they would give it away, {', '.join(left[len(names):])}" * (left != names)
+    text = {**record["text"], "intro": f"{record['text']['intro']} A ? stands for each number that "
+                                       f"is left out: of {', '.join(names)}{more}."}
+    arrays = [{**a, "values": marks(a["values"]), "differences": None} if a["name"] in left else a
               for a in record["arrays"]]
-    return {**record, "arrays": arrays}
+    closing = [re.sub(r"\d+\.\d{4}", "?", said) if "loss" in left else said
+               for said in record["closing"]]
+    return {**record, "text": text, "arrays": arrays, "closing": closing}
 
 
-def read(answer, shape, heads):
+def same(x, y):
+    """Whether two arrays share a row, up to signs, with more in it than 0 and 1."""
+    x, y = ({tuple(row) for row in np.atleast_2d(np.abs(z)).round(9).tolist()} for z in (x, y))
+    return any(set(row) - {0.0, 1.0} for row in x & y)
+
+
+def alone(line, values, name):
+    """Whether an entry of a line changes with one entry of another array alone."""
+    if not re.search(rf"\b{name}\[", line["rule"]):
+        return False
+    x = np.array(values[name], float)
+    moved = [run(line["rule"], values | {name: x + 0.1 * (np.arange(x.size) == i).reshape(x.shape)},
+                 line["shape"]) != values[key(line["name"])] for i in range(x.size)]
+    return bool((np.sum(moved, axis=0) == 1).any())
+
+
+def read(answer, found):
     """An answer as an array: JSON, or rows of numbers."""
-    expected = f"{' x '.join(map(str, shape)) or 'one'} numbers, as JSON or rows"
+    shapes = {x.size: x.shape for _, x in reversed(found)}
+    expected = f"{' x '.join(map(str, found[0][1].shape)) or 'one'} numbers, as JSON or rows"
     if isinstance(answer, str):
         text = answer.strip()
         try:
@@ -95,81 +138,79 @@ def read(answer, shape, heads):
         except (ValueError, TypeError, StopIteration):
             require(False, "answer", expected, text)
     x = np.asarray(answer, float)
-    require(x.size in (np.prod(shape), heads * np.prod(shape)), "answer", expected, x)
-    return x.reshape(shape if x.size == np.prod(shape) else (heads, *shape))
+    require(x.size in shapes, "answer", expected, x)
+    return x.reshape(shapes[x.size])
 
 
-def judged(name, given, found, right):
-    """Say which of the candidates an answer is."""
-    if given.shape != right.shape:
-        return Answer(False, f"{name}: not summed over the query heads that share it: add them up.")
+def judged(name, given, found):
+    """Say which of the candidates an answer is: the nearest, or right where none is much nearer."""
     off = [(float(np.abs(given - x).max()), text) for text, x in found if x.shape == given.shape]
     least, text = min(off, key=lambda pair: pair[0])
+    right = found[0][1]
     size = np.abs(right).max()
-    if least <= SHOWN * max(1, size) and least <= 0.2 * size + 1e-12 and text == "right":
+    if off[0][1] == "right" and off[0][0] <= min(10 * least + 1e-12, 0.2 * size + 1e-12):
+        least, text = off[0]
+    if least > SHOWN * max(1, size):
+        at = np.unravel_index(np.abs(given - right).argmax(), right.shape)
+        return Answer(False, f"{name}: not yet, and none of the usual mistakes gives these "
+                             f"numbers. Look again at entry {list(map(int, at))}.")
+    if text == "right":
         return Answer(True, f"{name}: right, within {least:.1g}.")
-    if least <= SHOWN * max(1, size):
-        return Answer(False, f"{name}: not yet. These are the numbers if {text}.")
-    worst = np.unravel_index(np.abs(given - right).argmax(), right.shape)
-    return Answer(False, f"{name}: not yet, and none of the usual mistakes gives these numbers. "
-                         f"Look again at entry {list(map(int, worst))}.")
+    return Answer(False, f"{name}: not yet. These are the numbers if {text}.")
 
 
-def general(right):
-    """Mistakes that any array can have."""
-    yield "the sign is turned", -right
-    if right.ndim > 1:
-        yield "it is transposed", np.swapaxes(right, -1, -2)
+def mistakes(lines, values, names, record):
+    """What comes out where a rule is changed: in the lines of one array (of every head), in all."""
+    path = [n for n in used(lines, names) if lines[n]["rule"]]
+    for text, old, new in slips(record):
+        changed = {n: rule for n in path if (rule := re.sub(old, new, lines[n]["rule"]))
+                   != lines[n]["rule"]}
+        stems = dict.fromkeys(n.rstrip("0123456789") for n in changed)
+        for chosen in [[stem] for stem in stems] + [list(stems)] * (len(stems) > 1):
+            rules = {n: rule for n, rule in changed.items() if n.rstrip("0123456789") in chosen}
+            v = dict(values)
+            for n in path[path.index(next(iter(rules))):]:
+                try:
+                    v[key(n)] = run(rules.get(n, lines[n]["rule"]), v, lines[n]["shape"])
+                except (IndexError, ValueError):        # such as a matrix that is not square
+                    break
+            else:
+                yield text, stacked(v, names)
 
 
-def head_mistakes(record, v, names):
-    """Mistakes of the [CLS] head."""
-    a, da = v["a"], v["da"]
-    yield from {
-        "ds": [("only the diagonal of the Jacobian is used: a (1 - a) da", a * (1 - a) * da),
-               ("sum(a * da) is left out", a * da)],
-        "dX": [("x is only read: ds q^T is left out", np.outer(a, v["dc"])),
-               ("x is only scored: a dc^T is left out", np.outer(v["ds"], v["q"]))],
-        "dx_cls": [("it only asks: dX_0 is left out", v["W_QK"].T @ v["dq"]),
-                   ("it is only row 0: W_QK^T dq is left out", v["dX"][0])],
-        "dh": [("the switched-off entries are let through", v["dr"])],
-    }.get(names[0], [])
+def slips(record):
+    """What is said, what is replaced in the rules, by what."""
+    T, heads = record["T"], range(record.get("heads", 0))
+    yield from SLIPS
+    for turned in "j", *(f"(i + {shift}) % {T}" for shift in range(1, T)):
+        yield "D is that of another row", r"(D\d)\[i\]", rf"\1[{turned}]"
+    for h in heads:
+        only = f"only head {h} is counted: not summed over the query heads that share it"
+        yield only, rf": .*\b(d[kv]_{h}\[j,c\]).*", r": \1"
+        yield only, rf": .*(sum\(c: dq{h}[^)]*\)).*", r": \1"
 
 
-def attention_mistakes(record, values, names):
-    """Mistakes of attention: other rules, or other numbers under them."""
-    o = checked(*(record[key] for key in ("T", "d", "heads", "mask", "sink", "softcap", "seed")))
-    lines = forward_lines(o) + backward_lines(o)
-    rules = {line.name: line.rule for line in lines}
-    given = {line.name: values[line.name] for line in lines if not line.rule}
-
-    def under(change, kept=None):
-        """The arrays under changed rules, all of them or those asked for alone."""
-        changed = [line._replace(rule=line.rule and change(line.name, line.rule)) for line in lines]
-        if kept is not None:
-            changed = [line for line in changed if line.name in kept]
-        return stacked(worked(changed, values if kept else given), names)
-
-    for text, old, new in SLIPS:
-        def change(name, rule, old=old, new=new):
-            return re.sub(old, new, rule)
-        for kept in (names, None):
-            if any(change(n, rules[n]) != rules[n] for n in names) or kept is None:
-                yield text, under(change, kept)
-    given["M"] = np.ones_like(given["M"])
-    yield "the mask is ignored", under(lambda name, rule: rule)
-    for shift in range(1, o.T):
-        rolled = {n: np.roll(x, shift) if re.fullmatch(r"D\d", n) else x for n, x in values.items()}
-        found = worked([line for line in lines if line.name in names], rolled)
-        yield "D is that of another row", stacked(found, names)
-    for part in (p for p in values if len(names) == 1 and re.fullmatch(names[0] + "_.", p)):
-        yield f"only {part} is counted: the other parts are left out", values[part]
-
-
+JACOBIAN = r"(\w+\[[\w,]+\]) \* \((\w+\[[\w,]+\]) - (D\d\[i\]|sum_a_da\[\])\)"
+DIAGONAL = "only the diagonal of the Jacobian is used: A (1 - A) dA"
 SLIPS = (               # what is said, what is replaced in the rules, by what
+    ("the mask is ignored", r"M\[i,j\] \* ", ""),
     ("the scale is missing", r"scale\[\] \* ", ""),
     ("the scale is taken twice", r"scale\[\] \* ", "scale[] * scale[] * "),
-    ("only the diagonal of the Jacobian is used: A (1 - A) dA",
-     r"(A\d\[i,j\]) \* \((dA\d\[i,j\]) - D\d\[i\]\)", r"\1 * (1 - \1) * \2"),
-    ("sum(A * dA) is left out", r"\((dA\d\[i,j\]) - D\d\[i\]\)", r"\1"),
+    (DIAGONAL, JACOBIAN, r"\1 * (1 - \1) * \2"),
+    (DIAGONAL, r"(\(i == j\) \* (A0\[\d,i\])) - .*", r"\1 * (1 - \2)"),
+    ("sum(A * dA) is left out", JACOBIAN, r"\1 * \2"),
+    ("sum(A * dA) has the wrong sign", JACOBIAN, r"\1 * (\2 + \3)"),
+    ("the sink is left out of the sum", r" \+ exp\(sink\d\[\]\)", ""),
+    ("the slope of the softcap is left out", r" / cosh\(.*\) \*\* 2", ""),
+    ("a matrix in it is transposed", r"\b(A|dS)(\d)\[i,j\] \* (?!\(|dA)", r"\1\2[j,i] * "),
+    ("a matrix in it is transposed", r"\b(W_\w+)\[(\w),(\w)\]", r"\1[\3,\2]"),
+    *((f"only dx_{n} is counted: x is used three times", rf": .*(dx_{n}\[i,a\]).*", r": \1")
+      for n in "qkv"),
+    *((f"dx_{n} is left out: x is used three times",
+       rf"dx_{n}\[i,a\] \+ | \+ dx_{n}\[i,a\]$", "") for n in "qkv"),
+    ("a row is only read: ds q^T is left out", r" \+ ds\[t\] \* q\[j\]", ""),
+    ("a row is only scored: a dc^T is left out", r"a\[t\] \* dc\[j\] \+ ", ""),
+    ("x_cls only asks: dX_0 is left out", r"dX\[0,j\] \+ ", ""),
+    ("x_cls is only row 0: W_QK^T dq is left out", r"(dX\[0,j\]) \+ .*", r"\1"),
+    ("the switched-off entries are let through", r"h\[i\] > 0 \? (dr\[i\]) : 0", r"\1"),
 )

@@ -115,7 +115,9 @@ def backward_lines(o):
 def shared(add, heads, section, name, formula, rule, code, why):
     """The gradient of what all heads use: a part from each head, and their sum."""
     for h in heads:
-        add(section, f"d{name}_{h}", f"d{name}_{h} = {formula(h)}", rule(h), "", code, "working")
+        add(section, f"d{name}_{h}", f"d{name}_{h} = {formula(h)}", rule(h), "" if h else
+            f"The part of one head. Moving {name} moves all of them: no difference stands beside a "
+            "part, but one beside their sum.", code, "working")
     parts = " + ".join(f"d{name}_{h}" for h in heads)
     total = " + ".join(f"d{name}_{h}[j,c]" for h in heads)
     add(section, f"d{name}", f"d{name} = {parts}", f"j,c: {total}", why,
@@ -164,7 +166,9 @@ def projection_lines(heads, add):
     for n, N in ("k", "W_K"), ("v", "W_V"):
         add("Projections", f"d{N}", f"d{N} = x^T d{n}", f"a,c: sum(j: x[j,a] * d{n}[j,c])")
     add("Projections", "dx_q", "dx_q = " + " + ".join(f"dq{h} W_Q{h}^T" for h in heads),
-        "i,a: " + " + ".join(f"sum(c: dq{h}[i,c] * W_Q{h}[a,c])" for h in heads), kind="working")
+        "i,a: " + " + ".join(f"sum(c: dq{h}[i,c] * W_Q{h}[a,c])" for h in heads),
+        "The part of one use. Moving x moves all three: the difference stands beside their sum.",
+        kind="working")
     for n in "kv":
         add("Projections", f"dx_{n}", f"dx_{n} = d{n} W_{n.upper()}^T",
             f"j,a: sum(c: d{n}[j,c] * W_{n.upper()}[a,c])", kind="working")

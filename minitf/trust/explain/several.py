@@ -13,12 +13,10 @@ import numpy as np
 
 from minitf.checks import choice, integer, real
 from minitf.ops import attention
-from minitf.trust.explain.layout import CAPTIONS, entry
+from minitf.trust.explain.layout import CAPTIONS
 from minitf.trust.explain.lines import backward_lines, forward_lines
-from minitf.trust.explain.rules import run
+from minitf.trust.explain.work import RATE, stepped, worked, written
 
-NUDGE = 1e-5
-RATE = 0.01
 MASKS = "none", "causal", "window"
 
 
@@ -51,18 +49,11 @@ def explain_attention(T=3, d=2, heads=2, mask="causal", sink=False, softcap=None
     o = checked(T, d, heads, mask, sink, softcap, seed)
     lines = forward_lines(o) + backward_lines(o)
     values = example(o, lines)
-    arrays = []
-    for line in lines:
-        wanted = line.part == "backward" and line.kind == "step"
-        slopes = differences(lines, values, line.name[1:]) if wanted else None
-        arrays.append(entry(line.part, line.section, line.kind, line.name, line.formula,
-                            values[line.name], line.why, slopes, line.rule, line.code))
     text = {"title": f"Attention on paper: T = {T}, d = {d}, {heads} heads over one key head, mask "
                      f"{mask}, seed {seed}", **CAPTIONS["attention"]}
-    step = stepped(lines, values, o)
-    return {"T": T, "d": d, "seed": seed, **o._asdict(), "text": text, "arrays": arrays,
-            "loss": float(values["loss"]), "nudge": NUDGE, "rate": RATE, **step,
-            "parameters": parameters(o), "attention_difference": attention_difference(o, values),
+    step = stepped(lines, values, parameters(o))
+    return {**o._asdict(), **step, "arrays": written(lines, values), "text": text,
+            "attention_difference": attention_difference(o, values),
             "closing": closing(o, values, step)}
 
 
@@ -99,40 +90,6 @@ def example(o, lines):
         if max(sizes) < 10 and (o.T == 1 or np.abs(values["dS0"]).max() > 0.02):
             return values
         size *= 0.99
-
-
-def worked(lines, given, held=None):
-    """All values, line by line; the value `held` is kept as given."""
-    values = dict(given)
-    for line in lines:
-        if line.rule and line.name != held:
-            values[line.name] = run(line.rule, values)
-    return values
-
-
-def differences(lines, values, name):
-    """Central differences of the loss in every entry of one array; what follows is run again."""
-    forward = [line for line in lines if line.part == "forward"]
-    later = [line.name for line in forward]
-    forward = forward[later.index(name) + 1:] if name in later else forward
-    slopes = np.empty(np.shape(values[name]))
-    for i in np.ndindex(slopes.shape):
-        losses, moved = [], []
-        for sign in (1, -1):
-            x = np.array(values[name], float)
-            x[i] += sign * NUDGE
-            moved.append(x[i])
-            losses.append(worked(forward, values | {name: x}, held=name)["loss"])
-        slopes[i] = (losses[0] - losses[1]) / (moved[0] - moved[1])
-    return slopes
-
-
-def stepped(lines, values, o):
-    """A step of gradient descent: the loss that the gradients predict, and what is seen."""
-    moved = {name: values[name] - RATE * values["d" + name] for name in parameters(o)}
-    square = sum(float((values["d" + name] ** 2).sum()) for name in parameters(o))
-    after = worked([line for line in lines if line.part == "forward"], values | moved)["loss"]
-    return {"loss_predicted": float(values["loss"]) - RATE * square, "loss_after": float(after)}
 
 
 def attention_difference(o, values):
