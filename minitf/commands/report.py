@@ -85,16 +85,16 @@ def task_verdict(record):
     """The last line: learned, or not and why."""
     if record["learned"]:
         return "learned: the exact support, and every fresh example right"
-    if record["support_found"] == record["support_true"]:
-        return "not learned: the support is exact, but some fresh examples are wrong"
     verdict = "not learned: the support is wrong"
-    if record["holdout_accuracy"] == 1:
+    if record["support_found"] == record["support_true"]:
+        verdict = "not learned: the support is exact, but some fresh examples are wrong"
+    elif record["holdout_accuracy"] == 1:
         verdict += ", yet every fresh example is right"
     elif record["determined"] is False:
         verdict += "; several supports explain the sample"
-    elif record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
-        verdict += f" (one bounded head cannot represent every such rule: {ADVICE})"
-    return verdict + (f"; {record['next']} would be tried next" if record["next"] else "")
+    if record["model"] == "paper" and record["task"] in ("parity", "symmetric", "junta"):
+        return verdict + f" (one bounded head cannot represent every such rule: {ADVICE})"
+    return f"{verdict}; {record['next'] or 'more examples'} would be tried next"
 
 
 def table_report(record, *files, verbose=False):

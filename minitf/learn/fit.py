@@ -40,7 +40,7 @@ class FitWarning(UserWarning):
 def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None,
         negations=False):
     """Train a model on examples X (m, T), perhaps Packed or a data frame, and labels y (m,), both
-    of 0 and 1, and return a Result. FitWarning where the search ends hardly above a constant.
+    of 0 and 1, and return a Result. FitWarning where training ends hardly above a constant.
 
     model      ModelConfig.paper(T) unless given
     rng        draws the start and the batches of the loop; a fixed one unless given
@@ -69,8 +69,8 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
         params, _, more = train_from_starts(X, y, model, rng, train, params, sets, report)
         header |= {"next": more}
     result = finished(params, X, y, model, sets, history, header, negations)
-    if search and train.steps is None:
-        warn_of_a_bad_fit(result, X, y)
+    if train.steps is None:
+        warn_of_a_bad_fit(result, X, y, "pgd" if search or train.method == "pgd" else "adam")
     return result
 
 
@@ -140,15 +140,18 @@ def finished(params, X, y, model, sets, history, header, negations=False):
                   negations)
 
 
-def warn_of_a_bad_fit(result, X, y):
+def warn_of_a_bad_fit(result, X, y, method):
     """FitWarning where the model errs almost as often as the more frequent label would."""
     errors = int(np.count_nonzero((result.model_logits(X) > 0) != y))
     constant = int(min(y.sum(), len(y) - y.sum()))
     if errors > DOUBTFUL * constant:
+        better = f"{result.header.get('next')} would be tried next"
+        if result.model.is_paper:
+            better = ("bounded heads hold weighted counts; ModelConfig.scalar(T), method adam, holds "
+                      "any rule")
         warnings.warn(f"the model is wrong on {errors} of its {len(y)} examples, the more frequent "
-                      f"label on {constant}: noise, or a rule that this class cannot hold (a "
-                      "bounded head holds weighted counts; ModelConfig.scalar holds any rule)",
-                      FitWarning, stacklevel=3)
+                      f"label on {constant}: noise, or a rule that method {method} on this class "
+                      f"does not find ({better})", FitWarning, stacklevel=3)
 
 
 def most_steps(model, train):

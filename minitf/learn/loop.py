@@ -76,6 +76,8 @@ def minibatch_descent(X, y, params, model, rng, train, sets, fade=None):
         x = step(x, dx)
         if sets:
             x = pack(project_params(unpack(x), sets))
+        stable = "a step size at which training does not diverge"
+        require(np.isfinite(x).all(), "lr", stable, train.lr)
         yield loss, unpack(x)
 
 

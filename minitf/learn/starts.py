@@ -24,10 +24,13 @@ from minitf.model import init_params
 from minitf.ops import logistic
 
 FRESH = 4096            # rows on which a model may show that it has not made up its mind
+ENOUGH = 1024           # rows that it has not seen on which it may show that it has found something
 LOOK = 100              # steps from one look to the next
 FEWEST = 500            # rows of which it pays to hold some back
 LARGE = 512             # batch of the stages over all rows
 ALL, POLISH = 800, 1500     # steps of these stages
+LATER = 5500            # steps of few that take as long as these
+CLEAR = 0.01            # share undecided after polish that is left
 DECAY = 3.0             # of polish, where the class is unbounded
 STARTS = 15
 MILLISECONDS = {"tf": (0.4, 0.002), "gpt": (2.0, 0.005), "mlp": (0.4, 0.005)}   # a step: a + b T
@@ -60,49 +63,58 @@ def train_from_starts(X, y, model, rng, train, start, sets, report):
     best, plain = Ended(None, math.inf, ""), bool(sets) or start is not None
     held = 0 if plain or train.few is None or len(X) < FEWEST else max(len(X) - train.few,
                                                                        len(X) // 5)
+    left = sum(steps) if train.restarts is None else math.inf
     for i, most in enumerate(steps):
         params = start if i == 0 and start is not None else init_params(rng, model)
         order = rng.permutation(len(X)) if held else np.arange(len(X))
-        seen, unseen = order[:len(X) - held] if held else None, order[len(X) - held:][:FRESH]
-        ended = one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh,
-                          f"start {i + 1} of {len(steps)}", report)
+        seen, unseen = order[:len(X) - held] if held else None, order[len(X) - held:][:ENOUGH]
+        ended, later = one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh,
+                                 f"start {i + 1} of {len(steps)}", report)
         best = min(best, ended, key=lambda ended: ended.left)
-        if ended.left <= (0.01 if ended.next == "" else 0):
+        left -= most + later
+        if not ended.next or left <= 0:
             break
     return best
 
 
 def one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh, name, report):
-    """The stages few, all and polish from one start: Ended."""
-    def descent(rows, params, train, steps, why, until=lambda params: False, fade=None):
-        """At most so many steps, until a look says enough: the parameters, the share undecided."""
+    """The stages few, all and polish from one start: Ended, and how many steps of few take as long
+    as those of the others took."""
+    def descent(rows, params, train, steps, why, until=None, fade=None):
+        """At most so many steps, until a look says enough: the parameters."""
         some = (X, y) if rows is None else (X[rows], y[rows])
         moving = minibatch_descent(*some, params, model, rng, train, sets, fade)
         for step, (loss, params) in enumerate(moving, 1):
             report(loss, params, f"{name}, {why}")
-            if step == steps or step % LOOK == 0 and fade is None:
-                left = undecided(params, X, y, fresh, model, train.tol)
-                if left == 0 or until(params) or step == steps:
-                    return params, left
+            if step == steps or until and step % LOOK == 0 and until(params):
+                return params
 
     def has_found(params):
         return len(unseen) > 0 and found(params, X[unseen], y[unseen], model)
 
+    def left(params):
+        return undecided(params, X[:FRESH], y[:FRESH], fresh, model, train.tol)
+
+    def settled(params):
+        return left(params) == 0
+
     some = "all" if seen is None else f"{len(seen)} of {len(X)}"
-    params, left = descent(seen, params, train, most, f"{some} rows, until a rule shows", has_found)
-    if left == 0:
-        return Ended(params, left, "")
+    params = descent(seen, params, train, most, f"{some} rows, until a rule shows",
+                     has_found if len(unseen) else settled)
+    if settled(params):
+        return Ended(params, 0, ""), 0
     if not has_found(params):
-        return Ended(params, left, missing(params, X, y, seen, model))
+        return Ended(params, left(params), missing(params, X, y, seen, model)), 0
     large = replace(train, batch=train.batch or LARGE)
-    whole, left = descent(None, params, large, ALL, "a rule shows: all rows, until they agree")
-    if left == 0:
-        return Ended(whole, left, "")
+    whole = descent(None, params, large, ALL, "a rule shows: all rows, until they agree", settled)
+    if settled(whole):
+        return Ended(whole, 0, ""), ALL
     keeps = sets or train.weight_decay is not None
     slow = large if keeps else replace(large, weight_decay=DECAY)
     why = "a rule shows through noise: all rows, smaller steps"
-    params, _ = descent(None, params, slow, POLISH, why, fade=POLISH)
-    return Ended(params, unsure(params, fresh, model, noise_level(params, X, y, model)), "")
+    params = descent(None, params, slow, POLISH, why, fade=POLISH)
+    doubt = unsure(params, fresh, model, noise_level(params, X, y, model))
+    return Ended(params, doubt, "more examples" if doubt > CLEAR else ""), LATER
 
 
 def missing(params, X, y, seen, model):

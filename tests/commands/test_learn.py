@@ -40,7 +40,7 @@ def test_learn_says_not_learned_and_exits_with_1(run):
     assert code == 1 and err == ""
     assert re.search(r"^Sample     m = 8 examples, several supports explain them; ", out, re.M)
     assert re.search(r"^Support    found \d+ \d+   true \d+ \d+   WRONG$", out, re.M)
-    assert out.endswith("\n\nnot learned: the support is wrong; several supports explain the sample\n")
+    assert out.endswith("\n\nnot learned: the support is wrong; several supports explain the sample; more examples would be tried next\n")
 
 
 def test_the_report_of_noisy_labels_tells_both_accuracies(run):

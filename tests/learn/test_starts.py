@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from minitf import Ball, ModelConfig, TrainConfig, fit, sample_task
-from minitf.learn import most_steps
+from minitf.learn import FitWarning, most_steps
 from minitf.learn.loop import optimiser
 from minitf.learn.starts import (
     MILLISECONDS,
@@ -93,6 +93,36 @@ def test_found_needs_half_the_way_and_more_than_luck(monkeypatch):
     z = np.where(np.arange(1000) < 950, 2.0 * y - 1, 1 - 2.0 * y)
     assert noise_level(z, None, y, None) == pytest.approx(np.log(19) / 2)
     assert noise_level(2.0 * y - 1, None, y, None) == 2.0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_training_that_diverges_names_the_step_size():
+    _, X, y = parity(0, 12, 2, 600)
+    for method in ("adam", "pgd"):
+        with pytest.raises(ValueError, match="^lr: expected a step size at which training does not diverge, got 1e[+]20$"):
+            fit(X, y, ModelConfig.scalar(12, H=2), train=TrainConfig(method, lr=1e20, restarts=0))
+
+
+def test_a_rule_that_the_class_does_not_hold_is_warned_of_by_method(monkeypatch):
+    import minitf.learn.starts as page
+    monkeypatch.setattr(page, "steps_of_starts", lambda model, train: [100])
+    _, X, y = parity(0, 12, 2, 300)
+    for model, method, more in ((ModelConfig.paper(12), "adam", r"ModelConfig\.scalar\(T\), method adam, holds any rule"),
+                                (ModelConfig.scalar(12, H=2), "pgd", "more steps would be tried next")):
+        with pytest.warns(FitWarning, match=f"a rule that method {method} on this class does not find [(].*{more}"):
+            fit(X, y, model, train=TrainConfig(method, lr=1e-6))
+
+
+def test_starts_end_when_polishing_has_taken_their_time(monkeypatch):
+    """Every start shows a rule that is never clear: each takes 800 steps and LATER, of 15 starts' 74,400 in all."""
+    import minitf.learn.starts as page
+    asked = []
+    monkeypatch.setattr(page, "one_start", lambda *args: asked.append(args[9]) or (Ended({}, 0.5, "more examples"), page.LATER))
+    X, model = np.zeros((600, 40), np.uint8), ModelConfig.scalar(40)
+    best, left, more = page.train_from_starts(X, X[:, 0], model, np.random.default_rng(0), TrainConfig(), None, {}, None)
+    assert (left, more) == (0.5, "more examples")
+    spent = [sum(asked[:n]) + n * page.LATER for n in (len(asked) - 1, len(asked))]
+    assert spent[0] < sum(steps_of_starts(model, TrainConfig())) <= spent[1] and len(asked) < 15
 
 
 def test_the_time_that_starts_may_take_is_bounded():
