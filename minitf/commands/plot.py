@@ -10,7 +10,17 @@ from minitf.checks import require
 from minitf.commands.options import SIZE
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json, write_whole
-from minitf.lab import IDENTITY, ROW, fit_laws, points, read_runs, series_of
+from minitf.lab import (
+    IDENTITY,
+    METHODS,
+    PAIRED,
+    ROW,
+    compare,
+    fit_laws,
+    points,
+    read_runs,
+    series_of,
+)
 
 PANELS = "success", "m90", "rate", "attention", "loss", "accuracy", "fourier"
 
@@ -26,10 +36,12 @@ Examples:
 @click.option("--size", type=SIZE, help="Inches of the figure, as in 6.5x4.")
 @click.option("--panel", type=click.Choice(PANELS),
               help="One panel alone, 3.3 inches wide with 8 pt text, as for a column.")
+@click.option("--against", type=click.Choice(METHODS),
+              help="Say, too, how m90 differs from that of this method on the same draws.")
 @click.option("--json", is_flag=True,
               help="Print one JSON object instead of the table: 0 is below the m tried, null "
                    "above.")
-def plot(files, output, csv, size, panel, json):
+def plot(files, output, csv, size, panel, against, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 
     FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training
@@ -42,7 +54,9 @@ def plot(files, output, csv, size, panel, json):
             require(value is None or output is not None, name, "only together with -o", value)
         figures = None if output is None else need("minitf.lab.figures.sweep", "matplotlib", "plot")
         runs = read_runs(files)
-    rows = points(runs)
+        rows = points(runs)
+        if against is not None:
+            compare(rows, runs, against)
     series = [list(group) for _, group in groupby(rows, series_of)]
     fitted = [fit_laws(group) for group in series]
     with bad_input():
@@ -54,7 +68,7 @@ def plot(files, output, csv, size, panel, json):
         found = [{"rows": group, "growth": laws} for group, laws in zip(series, fitted)]
         click.echo(as_json({"series": found, "figure": output, "csv": csv}))
         return
-    click.echo("\n\n".join(map(section, series, fitted)))
+    click.echo("\n\n".join(section(*pair, against) for pair in zip(series, fitted)))
     written = [f"Written    {path}" for path in (output, csv) if path is not None]
     click.echo("\n".join(["", *written] if written else []), nl=bool(written))
 
@@ -63,8 +77,9 @@ HEADS = ("T", "runs", "seeds", "redrawn", "ambiguous", "timeouts", "m50 [95 %]",
          "isotonic", "any time", "m*", "m90/m* [95 %]", "bits an example [95 %]")
 
 
-def section(rows, fitted):
-    """What plot prints of one series: its table and the fitted laws."""
+def section(rows, fitted, against=None):
+    """What plot prints of one series: its table, beside it its differences from another method, and
+    the fitted laws."""
     first = rows[0]
     options = [f"{name} = {first[name]:.4g}" for name in ("k", "p")]
     options += [f"{name} {first[name]}" for name in ("level", "table") if first[name] is not None]
@@ -72,6 +87,9 @@ def section(rows, fitted):
     options += [f"at most {first['limit']:g} s a run"] if first["limit"] else []
     model = f" on the {first['model']} model" if first["model"] else ""
     cells = [HEADS, *map(line, rows)]
+    if against is not None:
+        beside = [f"less {against} [95 %]", *map(less, rows)]
+        cells = [[*row, cell] for row, cell in zip(cells, beside)]
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths)) for row in cells]
     title = f"{first['task']}, {', '.join(options)}: {first['method']}{model}"
@@ -88,6 +106,14 @@ def line(row):
     return [*counts, interval(row, "m50"), interval(row, "m90"), amount(row, row["m90_isotonic"]),
             amount(row, row["m90_any"]), str(star or "-"),
             interval(row, "m90", star) if star else "-", rate(row)]
+
+
+def less(row):
+    """The difference from another series, with its interval; open ends are infinite."""
+    if row["less_low"] is None:
+        return "-"
+    middle = "-" if row["less"] is None else f"{row['less']:+.1f}"
+    return f"{middle} [{row['less_low']:+.1f}, {row['less_high']:+.1f}]"
 
 
 def rate(row):
@@ -137,8 +163,9 @@ def as_csv(rows):
     """The table as CSV; below and above stand for below and above the m tried."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*IDENTITY, *ROW])
+    names = [name for name in (*IDENTITY, *ROW, *PAIRED) if name in rows[0]]
+    writer.writerow(names)
     for row in rows:
         writer.writerow([BEYOND.get(row[name], row[name]) if name in CUT else row[name]
-                         for name in (*IDENTITY, *ROW)])
+                         for name in names])
     return text.getvalue()

@@ -97,7 +97,6 @@ def intervals(m, outcomes, resamples, rng):
     Source: Hesterberg 2015 (expanded percentiles).
     """
     from scipy.special import expit
-    from scipy.stats import norm, t
 
     reps, ran = len(outcomes), ~np.isnan(outcomes)
     if reps == 1:
@@ -106,7 +105,7 @@ def intervals(m, outcomes, resamples, rng):
     a, b = fit_logistic(np.log(m), right, n)
     weights = rng.multinomial(reps, np.full(reps, 1 / reps), resamples)
     drawn = rng.binomial(n, expit(a + b * np.log(m)), (resamples, len(m)))
-    tail = norm.cdf(-math.sqrt(reps / (reps - 1)) * t.ppf(0.975, reps - 1))
+    tail = tail_of(reps)
     counts = (weights @ np.where(ran, outcomes, 0), weights @ ran), (drawn,
                                                                      np.broadcast_to(n,
                                                                                      drawn.shape))
@@ -117,3 +116,10 @@ def intervals(m, outcomes, resamples, rng):
     if rise and not right[:rise].any() and (right == n)[rise:].all():
         low, high = np.minimum(low, m[rise - 1]), np.maximum(high, m[rise])
     return np.stack([low, high], axis=1)
+
+
+def tail_of(reps):
+    """The share of resamples beyond each end of a 95 % interval from so many seeds."""
+    from scipy.stats import norm, t
+
+    return norm.cdf(-math.sqrt(reps / (reps - 1)) * t.ppf(0.975, reps - 1))
