@@ -1,7 +1,8 @@
 """Results of the literature on these primitives: `minitf reproduce`, a page an entry."""
 import importlib
 
-from minitf.lab.reproduce.page import rerun
+from minitf.lab.journal import Journal
+from minitf.lab.reproduce.page import met, rerun
 
 NAMES = (
     "and-grid",

@@ -1,4 +1,5 @@
 """What every entry of `minitf reproduce` is: a claim of the literature, and what comes out here."""
+import json
 import math
 import time
 from collections.abc import Callable
@@ -6,19 +7,29 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitf.files import as_json
+
 
 class Page(NamedTuple):
     """An entry: what a paper claims, in what setting, and the functions that rerun it.
 
-    run(rng, **sizes) -> rows, curves: rows of `row`, and arrays for draw(figure, curves).
+    run(each, **sizes) -> rows, curves: rows of `row`, and what draw(figure, curves) draws.
+    each(f, cells) is [f(rng, *cell) for cell in cells], a random generator of its own for each.
+    criteria {what has to hold for "reproduced": whether it does, of {figure: row}}.
     """
     claim: str
     setting: str
     published: str
     source: str
-    goal: str
+    criteria: dict
     run: Callable
     draw: Callable
+
+
+def met(page, rows):
+    """{criterion: does it hold}."""
+    found = {row["figure"]: row for row in rows}
+    return {text: bool(holds(found)) for text, holds in page.criteria.items()}
 
 
 def row(figure, values, note=None):
@@ -42,11 +53,41 @@ def share(figure, right, n, note=None):
     return {"figure": figure, "ours": p, "low": low, "high": high, "n": n, "note": note}
 
 
-def rerun(page, **sizes):
-    """Run an entry from its fixed seed: its rows and curves, and the processor seconds it took."""
+def rerun(page, name="", journal=None, watch=lambda cells, name: cells, **sizes):
+    """Run an entry from its fixed seeds: its rows and curves, and the processor seconds it took.
+
+    A piece that the journal has is not done again; one that is finished goes there. watch hands the
+    cells on one by one, and may say how far it is.
+    """
+    done = {} if journal is None else {record["piece"]: record for record in journal.records}
+    calls, saved = [], []
+
+    def each(f, cells):
+        calls.append(f)
+        return [piece(f, cell, [name, len(calls), i]) for i, cell in enumerate(watch(cells, name))]
+
+    def piece(f, cell, where):
+        key, before = as_json([*where, cell]), time.process_time()
+        if key in done:
+            saved.append(done[key]["seconds"])
+            return done[key]["result"]
+        result = f(np.random.default_rng(where[1:]), *cell)
+        record = {"protocol": 1, "kind": "reproduce", "piece": key,
+                  "seconds": time.process_time() - before, "result": result}
+        if journal is not None:
+            journal.append(record)
+        return json.loads(as_json(result))
+
     start = time.process_time()
-    rows, curves = page.run(np.random.default_rng(0), **sizes)
-    return rows, curves, time.process_time() - start
+    rows, curves = page.run(each, **sizes)
+    return rows, curves, time.process_time() - start + sum(saved)
+
+
+def whole(measure):
+    """The run of an entry that is one piece: measure(rng, **sizes) -> rows, curves."""
+    def run(each, **sizes):
+        return each(lambda rng, sizes: measure(rng, **sizes), [(sizes,)])[0]
+    return run
 
 
 def unit(x):

@@ -4,25 +4,50 @@ A duality gap is relative: 1 - dual value / primal value, both made feasible fir
 """
 import numpy as np
 
+from minitf.lab.reproduce.page import unit
 from minitf.projections import Ball, norm
 
 
+def draw_inputs(rng, runs, n, T, d):
+    """Tokens X (runs, n, T, d), queries z (runs, n, d), values X v (runs, n, T, 1), labels."""
+    X, z, v = (unit(rng.standard_normal((runs, *s, d))) for s in ((n, T), (n,), ()))
+    return X, z, np.einsum("rntd,rd->rnt", X, v)[..., None], rng.integers(0, 2, (runs, n))
+
+
+def constraints_of(scores, X, z):
+    """Rows C (runs, n (T-1), d d) with  C . W = (x_chosen - x_t)^T W z,  of largest scores."""
+    runs, n, T, d = X.shape
+    chosen = scores.argmax(axis=-1)
+    best = np.take_along_axis(X, chosen[..., None, None], axis=2)
+    others = np.arange(T) != chosen[..., None]
+    gaps = (best - X)[others].reshape(runs, n, T - 1, d)
+    return np.einsum("rnti,rnj->rntij", gaps, z).reshape(runs, n * (T - 1), d * d)
+
+
+def correlation(a, b):
+    """Cosines between the rows of two arrays."""
+    return (unit(a) * unit(b)).sum(axis=-1)
+
+
 def frobenius(C):
-    """The separator of one run in the Frobenius norm, and its gap; None where nothing separates.
+    """Separators in the Frobenius norm of all runs (runs, d d), and their duality gaps, 1 where
+    nothing separates.
 
     The dual by non-negative least squares: the residual of  min ||(C^T u, sum u) - (0, 1)||.
     """
     from scipy.optimize import nnls
 
-    A = np.vstack([C.T, np.ones(len(C))])
-    u, _ = nnls(A, np.eye(len(A))[-1], maxiter=20_000)
-    u = u / max(1 - u.sum(), 1e-300)
-    w = C.T @ u
-    margin = (C @ w).min()
-    if not margin > 0.5:
-        return None, None
-    primal, dual = ((w / margin) ** 2).sum() / 2, u.sum() - (w @ w) / 2
-    return w, 1 - dual / primal
+    found, gaps = np.zeros((len(C), C.shape[2])), np.ones(len(C))
+    for r, c in enumerate(C):
+        A = np.vstack([c.T, np.ones(len(c))])
+        u, _ = nnls(A, np.eye(len(A))[-1], maxiter=20_000)
+        u = u / max(1 - u.sum(), 1e-300)
+        w = c.T @ u
+        margin = (c @ w).min()
+        if margin > 0.5:
+            found[r] = w
+            gaps[r] = 1 - (u.sum() - (w @ w) / 2) / (((w / margin) ** 2).sum() / 2)
+    return found, gaps
 
 
 def nuclear(C, steps):
@@ -44,3 +69,15 @@ def nuclear(C, steps):
     dual = u.sum(axis=(1, 2)) / norm((CT @ u).reshape(square), "spectral")
     primal = norm(W.reshape(square), "nuclear") / (C @ W).min(axis=(1, 2))
     return W[..., 0], 1 - dual / primal
+
+
+def ranks(rng, runs, n, T, d, svm_steps):
+    """Mean ranks of the Frobenius and the nuclear separator of the best tokens, where there is one
+    and its duality gap is below 1e-4; and in how many runs."""
+    X, z, values, y = draw_inputs(rng, runs, n, T, d)
+    C = constraints_of(values[..., 0] * (2 * y[..., None] - 1), X, z)
+    pairs = frobenius(C), nuclear(C, svm_steps)
+    fine = np.all([abs(gaps) < 1e-4 for _, gaps in pairs], axis=0)
+    sizes = [np.linalg.svd(w[fine].reshape(-1, d, d), compute_uv=False) for w, _ in pairs]
+    left = int(fine.sum())
+    return [int((s > 1e-4 * s[:, :1]).sum()) / max(left, 1) for s in sizes], left
