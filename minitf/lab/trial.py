@@ -42,8 +42,9 @@ def trial(job):
 def training_set(job, task):
     """X, y, whether one support alone explains it (None: not checked), the number of the attempt.
 
-    Both labels occur, as far as the attempts reach. Exact search takes the first attempt as it is:
-    on a set that determines the support it could not fail.
+    Both labels occur, as far as the attempts reach. Exact search takes the first attempt as it is,
+    for on a set that determines the support it could not fail, and names the first support it
+    finds: of N that explain the set each is as likely the truth, so no learner is right more often.
     """
     def draw(attempt):
         return task.sample(stream(job, "sample", attempt), job["m"])
@@ -90,8 +91,7 @@ def named(job, task, X, y):
     elif method == "screening":
         found = screening(X, y, task.k)
     else:
-        supports = consistent_supports(X, y, task.kind, task.k, limit=2, **rule_of(job))
-        found = supports[0] if len(supports) == 1 else ()
+        found, = consistent_supports(X, y, task.kind, task.k, limit=1, **rule_of(job)) or [()]
     exact = found == task.support
     return {"success": exact or right, "success_any": exact or right, "support_exact": exact}
 

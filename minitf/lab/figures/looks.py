@@ -12,9 +12,9 @@ STYLES = {      # (method, model): name, colour, marker, line; told from the oth
     ("pgd-no-mirror", "paper"): ("PGD, no mirror phase", GREEN, "<", "--"),
     ("pgd-no-restarts", "paper"): ("PGD, no restarts", PURPLE, ">", "-."),
     ("screening", None): ("screening", AMBER, "X", (0, (1, 2))),
-    ("exact-search", None): ("exact search", GREY, "*", "-"),
+    ("exact-search", None): ("exact search, sets as they come", GREY, "*", "-"),
     ("scomp", None): ("SCOMP, told the task", ORANGE, "s", "--"),
-    ("lp", None): ("linear program, told the task", SKY, "P", (0, (3, 2))),
+    ("lp", None): ("linear program, told the task", SKY, "D", "-."),
     ("dd", None): ("DD, told the task", PURPLE, "v", (0, (1, 1))),
     ("comp", None): ("COMP, told the task", AMBER, "X", (0, (1, 2))),
 }
