@@ -8,7 +8,6 @@ from minitf.commands.report import report
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json
 from minitf.lab import HOLDOUT, MODELS, plan_table, plan_task, read_table
-from minitf.learn import most_steps
 from minitf.tasks import KINDS
 
 
@@ -74,7 +73,7 @@ def learn(data, save, plot, json, threads, verbose, **options):
     with bad_input():
         check_outputs([data], save=save, plot=plot)
         plan = plan_task_of(options) if data is None else plan_table_of(data, options)
-    stages = ("training", most_steps(plan.model, plan.train)), ("fresh examples", HOLDOUT)
+    stages = ("training", plan.steps), ("fresh examples", HOLDOUT)
     with progress(*stages) as callbacks:
         result, record = plan.run(*callbacks)
     with bad_input():

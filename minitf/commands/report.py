@@ -127,11 +127,11 @@ def table_report(record, *files, verbose=False):
 def trials_of(record):
     """Which models were tried, if not the first of them answered."""
     if len(record["tried"] or ()) > 1:
-        for i, (name, rule, certain, why) in enumerate(record["tried"]):
-            held = certain and i + 1 < len(record["tried"])
-            why = "a rule that it does not hold on too many rows" if held else why
-            rule = rule if len(rule) <= LONGEST else "a long table"
-            yield f"           {name}: {rule}" + (f"; {why}" if why else "")
+        for name, rule, certain, why, differs in record["tried"]:
+            held = f"; the model itself says otherwise on {differs} rows" if differs else ""
+            doubt = "no rule" if rule.startswith("always ") else \
+                f"perhaps {rule}" if len(rule) <= LONGEST else "a long table"
+            yield f"           {name}: " + (rule + held if certain else f"{doubt}; {why}")
 
 
 def beside(record):
@@ -193,7 +193,9 @@ def verdict_of(record):
     else:
         yield "learned: better than chance, and no other rule near explains the rows as well"
     if not record["certain"]:
-        yield f"in doubt: {record['why']}; more rows would tell"
+        tell = "" if "noise" in record["why"] or "errors" in record["why"] else \
+            "; more rows would tell"
+        yield f"in doubt: {record['why']}{tell}"
 
 
 def heading(record):

@@ -13,7 +13,8 @@ def certainty(result, X, y, *, k=None, train_again=None, rows=None, logits=None,
     calls X.
     """
     rows = rows() if rows is not None and result.rule() is None else None
-    sure = certify(result, X, y, k=k, train_again=train_again, rows=rows, logits=logits)
+    sure = certify(result, X, y, k=k, train_again=train_again, rows=rows, logits=logits,
+                   prefix=not without)
     parts = {name: None if part is None or without else part._asdict()
              for name, part in (("rule", sure.rule), ("prefix", sure.prefix),
                                 ("differs", sure.differs))}

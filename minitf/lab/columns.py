@@ -1,10 +1,14 @@
 """What a column of a table says: labels, row numbers, or something of which bits can be made."""
+import json
+from typing import NamedTuple
+
 import numpy as np
 
 from minitf.checks import describe
 from minitf.lab.delimited import ODD
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+LONGEST = 280           # letters of a message, but for its words "expected 0 or 1, got"
 FEW = 10                # rows below which values that all differ do not make an index
 
 
@@ -72,25 +76,52 @@ def is_number(cell):
         return False
 
 
-def refuse_column(path, name, place, found, cells):
-    """Say what a column holds that is no bit, and how to make bits of it."""
-    odd = found.odd[place]
-    where = f"{path}: line {found.first[place]}, column {name}"
+class Fault(NamedTuple):
+    """A column that is no bits: its name, the line of one cell where few are at fault, what it
+    holds, and the pandas call that mends it, of a list of columns."""
+    name: str
+    line: int | None
+    what: str
+    mend: str = ""
+
+
+DROP = "df = df.dropna(subset={0})"
+ABOVE = "n = {0}; df[n] = df[n] > df[n].median()"
+DUMMIES = "df = pd.get_dummies(df, columns={0})"
+
+
+def fault_of(name, place, found, cells):
+    """What a column holds that is no bit: a Fault."""
+    odd, line = found.odd[place], found.first[place]
     missing = [cell for cell in odd if cell.lower() in MISSING]
     if missing:
         n = sum(odd[cell] for cell in missing)
-        cell = f"{missing[0]!r} in {n} row{'s' * (n > 1)}"
-        need(False, where, "0 or 1", f'{cell}; with pandas: df = df.dropna(subset=["{name}"])')
-    odd_rows = sum(odd.values())
-    if 2 * odd_rows < len(cells) or len(cells) < FEW:
-        need(False, where, "0 or 1", describe(next(iter(odd))))
+        return Fault(name, line, f"{missing[0]!r} in {n} row{'s' * (n > 1)}", DROP)
+    if 2 * sum(odd.values()) < len(cells) or len(cells) < FEW:
+        return Fault(name, line, describe(next(iter(odd))))
     if all(map(is_number, odd)):
         values = [float(cell.replace(",", ".")) for cell in odd]
         values += [float(cell) for cell in cells[cells != ODD][:1]]
-        what = f"numbers from {min(values):g} to {max(values):g}"
-        how = f'df["{name}"] = df["{name}"] > df["{name}"].median()'
-    else:
-        what = f"{len(odd)} words ({some(sorted(odd), 4)})"
-        how = f'df = pd.get_dummies(df, columns=["{name}"])'
-    how = f"with pandas: {how}  (or --drop {name})"
-    need(False, f"{path}: column {name}", "0 or 1", f"{what}; {how}")
+        return Fault(name, None, f"numbers from {min(values):g} to {max(values):g}", ABOVE)
+    return Fault(name, None, f"{len(odd)} words ({some(sorted(odd), 4)})", DUMMIES)
+
+
+def refuse_columns(path, faults):
+    """Say in one line what some columns hold, as many as have room, and how to make bits of it."""
+    for shown in range(len(faults), 0, -1):
+        some_of, where = faults[:shown], f"{path}: {len(faults)} columns"
+        if len(faults) == 1:
+            (name, line, what, _), = faults
+            where = f"{path}: " + (f"line {line}, " if line else "") + f"column {name}"
+        else:
+            what = "; ".join(f"{name}: {what}" + (f" (line {line})" if line else "")
+                             for name, line, what, _ in some_of)
+            what += f"; and {len(faults) - shown} more" if shown < len(faults) else ""
+        calls = [mend.format(json.dumps([fault.name for fault in some_of if fault.mend == mend],
+                                        ensure_ascii=False))
+                 for mend in (DROP, ABOVE, DUMMIES) if mend in [fault.mend for fault in some_of]]
+        if calls:
+            drop = faults[0].name if len(faults) == 1 else "them"
+            what += f"; with pandas: {'; '.join(calls)}  (or --drop {drop})"
+        if shown == 1 or len(where) + len(what) < LONGEST:
+            need(False, where, "0 or 1", what)

@@ -12,7 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import bits, describe, shape
-from minitf.lab.columns import is_bit, is_index, is_number, label_of, need, refuse_column, some
+from minitf.lab.columns import (
+    fault_of,
+    is_bit,
+    is_index,
+    is_number,
+    label_of,
+    need,
+    refuse_columns,
+    some,
+)
 from minitf.lab.delimited import Cells, Codes, Text, sniff
 
 
@@ -55,14 +64,15 @@ def read_table(path, label=None, columns=None, *, positive=None, drop=(), delimi
     if label is not None:
         y, positive, said = label_of(path, names.pop(), cells[:, -1], found, positive)
         notices += said
-    keep = []
+    keep, faults = [], []
     for i, name in enumerate(names):
         if i not in found.odd:
             keep.append(i)
         elif columns is None and is_index(found.odd[i], cells[:, i]):
             notices.append(f"{name} left out: all its values differ")
         else:
-            refuse_column(path, name, i, found, cells[:, i])
+            faults.append(fault_of(name, i, found, cells[:, i]))
+    refuse_columns(path, faults)
     need(keep, path, "at least one column of bits beside the label", some(names))
     X = np.ascontiguousarray(cells[:, keep] if len(keep) < len(names) else cells[:, :len(names)])
     return Table(X, tuple(names[i] for i in keep), y, label, positive, tuple(notices))

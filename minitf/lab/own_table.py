@@ -7,7 +7,7 @@ from minitf.checks import integer, real, require
 from minitf.lab.certainty import certainty
 from minitf.lab.holdout import wilson
 from minitf.lab.run import Plan, choose, record_of, streams
-from minitf.learn import Try, decide, most_steps, usual_tries
+from minitf.learn import Try, decide, longest, row_keys, usual_tries
 
 ENOUGH = 10             # distinct rows held out, from which a verdict is given
 
@@ -47,8 +47,7 @@ def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None,
             distinct=distinct(table.X), model=kind(tried.model), seed=seed,
             method="adam" if tried.train.method == "adam" else "pgd", **known)
 
-    longest = max(tries, key=lambda one: most_steps(one.model, one.train))
-    return Plan(longest.model, longest.train, run)
+    return Plan(tries[-1].model, tries[-1].train, run, longest(tries))
 
 
 def sure_of(answer, tries, table, held, k, rng):
@@ -84,7 +83,7 @@ def kind(model):
 
 def distinct(X):
     """How many rows of X differ."""
-    return len(np.unique(np.packbits(X, axis=1), axis=0))
+    return len(np.unique(row_keys(X)))
 
 
 def asked(table, held, answer):
@@ -114,15 +113,14 @@ def said(answer, names):
         "rule_train_accuracy": answer.right / answer.rows, "rule_differs": answer.differs,
         "certain": answer.certain, "why": answer.verdict.why, "label_noise": answer.noise,
         "substitutes": substitutes,
-        "tried": [[name, rule.say(names), verdict.certain, verdict.why]
-                  for name, rule, verdict in answer.tried]}
+        "tried": [[name, rule.say(names), verdict.certain, verdict.why, differs]
+                  for name, rule, verdict, differs in answer.tried]}
 
 
 def stratified_split(X, y, share, rng):
     """Split rows 0..m-1 at random into (train, holdout), holdout taking `share` of the rows of each
     label, rounded, as far as equal rows of X can stay on one side."""
-    _, first, group = np.unique(np.packbits(X, axis=1), axis=0, return_index=True,
-                                return_inverse=True)
+    _, first, group = np.unique(row_keys(X), return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))       # groups in the order of their first rows
     group = order[group.ravel()]
     size = np.bincount(group)

@@ -20,7 +20,7 @@ from minitf.files import VERSION
 from minitf.lab.certainty import REDRAWN, certainty, holds
 from minitf.lab.draw import auto_m, auto_method, draw_sample
 from minitf.lab.holdout import HOLDOUT, count_correct
-from minitf.learn import FitWarning, TrainConfig, fit
+from minitf.learn import FitWarning, TrainConfig, fit, most_steps
 from minitf.model import ModelConfig, constraints
 from minitf.tasks import sample_task
 
@@ -59,7 +59,7 @@ RECORD = {
     "why": "own table: what is in doubt, where something is",
     "label_noise": "own table: the share of labels that look flipped, where the rule is certain",
     "substitutes": "own table: {column: [[another, equal | complementary | as good, rows]]}",
-    "tried": "own table: [model, its rule, certain, why] of each that was tried",
+    "tried": "own table: [model, its rule, certain, why, differs] of each that was tried",
     "train_accuracy": "on the m examples, with the labels trained on",
     "train_loss": "mean logistic loss after the last step (of the last batch, in the plain loop)",
     "holdout": "number of fresh examples, or held-out rows",
@@ -90,10 +90,11 @@ RECORD = {
 class Plan(NamedTuple):
     """A run whose every option was checked: run(training=None, counting=None) -> (Result, record),
     a dict of JSON values. training, counting: callbacks (minitf.Progress) after every step and
-    every block of fresh examples."""
+    every block of fresh examples. steps: of training, not exceeded."""
     model: ModelConfig
     train: TrainConfig
     run: Callable
+    steps: int = 0
 
 
 NORMS = {"q": "||q||_1", "w": "|w|", "c": "|c|"}
@@ -153,7 +154,7 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
             **of_task(drawn, found, *right), determined=determined, redraws=redraws,
             method=method, model=model, seed=seed)
 
-    return Plan(config, train, run)
+    return Plan(config, train, run, most_steps(config, train))
 
 
 def unlabelled(task, seed):

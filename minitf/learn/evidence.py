@@ -9,12 +9,14 @@ more, or one exchanged for another. exp(its cost - theirs) is what the rows leav
 Source: Occam's razor as a code length (Rissanen 1978).
 """
 import math
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from minitf.learn.rule import patterns, relevant
 
+DEALS = 20              # of the errors, to see what chance does
 DOUBT = 0.02            # what may be left to all rivals, and to all other tables, of a certain rule
 GAIN = 6.0              # nats by which a certain rule must beat the best constant
 NOISIEST = 0.25         # the largest share of errors that can pass for noise
@@ -25,10 +27,12 @@ PAIR_ROWS = 8192        # rows on which pairs of columns are held against the er
 
 
 class Verdict(NamedTuple):
-    """certain: nothing near explains the rows nearly as well. Else `why`, in words."""
+    """certain: nothing near explains the rows nearly as well. Else `why`, in words, and whether
+    more rows would tell, rather than another model."""
     certain: bool
     gain: float             # nats better than the best constant
     why: str = ""
+    by_rows: bool = False
 
 
 class Evidence:
@@ -80,18 +84,25 @@ class Evidence:
             costs = self.cost(self.errors_with(less), len(support))
             for t in set(range(self.T)) - set(support):
                 yield tuple(sorted((*less, t))), costs[t], column
+        for base, errors in self.wider(support):        # no fewer: the same rule, t is ignored
+            costs = self.cost(errors, len(base) + 1)
+            for t in np.flatnonzero(errors < self.errors(base)).tolist():
+                yield tuple(sorted((*base, t))), costs[t], None
+
+    def wider(self, support):
+        """Yield (base, errors with one column more than it (T,)): of the support, then of it and
+        one column, each of the best."""
         best = [()] if len(support) < WIDEST_RULE else []
-        while best:                                     # one column more, then two with the best
-            wider, best = best, []
-            for added in wider:
+        while best:
+            more, best = best, []
+            for added in more:
                 base = tuple(sorted((*support, *added)))
-                errors = self.errors_with(base)         # no fewer: the same rule, t is ignored
-                costs = self.cost(errors, len(base) + 1)
-                for t in np.flatnonzero(errors < self.errors(base)).tolist():
-                    yield tuple(sorted((*base, t))), costs[t], None
+                errors = self.errors_with(base)
+                yield base, errors
                 if not added and len(base) + 1 < WIDEST_RULE:
-                    best = [(t,) for t in np.argsort(errors, kind="stable")[:BEAM].tolist()
-                            if t not in support]
+                    firsts = {*np.argsort(errors, kind="stable")[:BEAM].tolist(),
+                              *self.telling_pair(support)[0]}
+                    best = [(t,) for t in sorted(firsts - set(support))]
 
     def same_or_opposite(self, t):
         """The columns that equal column t on all rows, and those that are its complement."""
@@ -118,10 +129,10 @@ class Evidence:
     def verdict(self, rule, names):
         """Whether a rule is certain; otherwise why not, by the first of five doubts."""
         gain = float(self.cost(self.errors(()), 0) - self.price(rule))
-        for doubt in (self.weak, self.noisy, self.thin, self.rivalled, self.entangled):
+        for doubt in (self.weak, self.noisy, self.entangled, self.thin, self.rivalled):
             why = doubt(rule, names)
             if why is not None:
-                return Verdict(False, gain, why)
+                return Verdict(False, gain, why, doubt in (self.thin, self.rivalled))
         return Verdict(True, gain)
 
     def wrong(self, rule):
@@ -142,10 +153,10 @@ class Evidence:
         """2  Its errors are too many to be noise."""
         share = self.wrong(rule).sum() / self.m
         if share > NOISIEST:
-            return f"it errs on {100 * share:.0f} % of the rows"
+            return f"it errs on {100 * share:.0f} % of the rows, too many for noise"
 
     def thin(self, rule, names):
-        """3  An entry of its table is not borne out: the rows for it hardly outweigh the others."""
+        """4  An entry of its table is not borne out: the rows for it hardly outweigh the others."""
         counts, wrong = self.counts(rule.support), self.wrong(rule)
         share = (wrong.sum() + 0.5) / (self.m + 1)
         margins = math.log((1 - share) / share) * (counts.sum(axis=1) - 2 * wrong)
@@ -157,22 +168,50 @@ class Evidence:
             return f"{f'only {rows}' if rows else 'no'} row{'' if rows == 1 else 's'} with {said}"
 
     def rivalled(self, rule, names):
-        """4  A rule on a support around its own explains the rows nearly as well. Of more columns
-        the code counts half: a simple rule is likelier, but not so much as to be sure."""
+        """5  A rule on a support around its own explains the rows nearly as well. Of more columns
+        the code counts half: a simple rule is likelier, but not so much as to be sure. Such rules
+        that are behind by that count no more if they would do as well by chance."""
         price, near = self.price(rule), {}
         same = set().union(*(set().union(*self.same_or_opposite(t)) for t in rule.support))
         for other, cost, _ in self.rivals(rule.support):
             if not set(other) & same:
                 more = max(0.0, self.code(len(other)) - self.code(rule.k))
                 near[other] = math.exp(min(0.0, price - cost + more / 2))
-        if sum(near.values()) > DOUBT:
-            return self.nearest(rule, max(near, key=near.get), names)
+        fewer = {other: left for other, left in near.items() if len(other) <= rule.k}
+        for some in fewer, near:
+            best = max(some, key=some.get, default=None)
+            if sum(some.values()) > DOUBT and (
+                    some is fewer or some[best] == 1 or not self.by_chance(rule)):
+                return self.nearest(rule, best, names)
+
+    def by_chance(self, rule):
+        """Whether rules of more columns do as well where the errors are dealt anew to the rows of
+        each pattern, so that they tell nothing; never if one of them errs on no row."""
+        index, wrong = patterns(self.X, rule.support), rule(self.X) != self.y
+        rows, dealt = np.argsort(index, kind="stable"), copy(self)
+        found = self.least_wider(rule)
+        if found <= self.cost(0, 0) - self.code(0) + self.code(rule.k + 2) / 2:
+            return False
+        rng, as_well = np.random.default_rng(0), 0
+        for _ in range(DEALS):
+            moved = np.empty_like(wrong)
+            moved[rows] = wrong[np.lexsort((rng.random(self.m), index))]
+            dealt.y = (rule(self.X) ^ moved).astype(np.int64)
+            as_well += dealt.least_wider(rule) <= found
+            if as_well > DEALS / 10:
+                return True
+        return False
+
+    def least_wider(self, rule):
+        """The least cost of a rule of more columns, half its code counted."""
+        return min((self.cost(errors.min(), len(base) + 1) - self.code(len(base) + 1) / 2
+                    for base, errors in self.wider(rule.support)), default=math.inf)
 
     def entangled(self, rule, names):
-        """5  Its errors depend on a pair of columns."""
-        pair = self.telling_pair(rule)
-        if pair is not None:
-            return f"its errors depend on {' and '.join(names[t] for t in pair)}, together"
+        """3  Its errors depend on a pair of columns."""
+        pair, score = self.telling_pair(rule.support)
+        if score > math.sqrt(2 * math.log(max(2, self.T ** 2 / 2) / DOUBT)):
+            return f"its errors depend on {' and '.join(names[t] for t in pair)} together"
 
     def nearest(self, rule, other, names):
         """Why a rival support leaves a rule in doubt."""
@@ -183,26 +222,25 @@ class Evidence:
         if gone:
             return f"without {names[gone.pop()]} the rows are explained about as well"
         said = " and ".join(names[t] for t in sorted(new))
-        return f"with {said} beside them the rows are explained about as well"
+        return f"with {said} added the rows are explained about as well"
 
-    def telling_pair(self, rule):
-        """The pair of columns most bound to the errors, if more than chance could, else None.
+    def telling_pair(self, support):
+        """The pair of columns most bound to the errors of the best table on a support, and how many
+        standard deviations more than none would be.
 
         z is the error of a row less the mean on its pattern; for independent z the sums
         sum_i z_i x_it x_iu of centred columns, over their standard deviations, are nearly normal.
         """
-        X, rows = self.X[:PAIR_ROWS].astype(np.float32), slice(0, PAIR_ROWS)
-        index = patterns(self.X[rows], rule.support)
-        wrong = (rule(self.X[rows]) != self.y[rows]).astype(float)
-        sizes = np.bincount(index)[index]
-        z = (wrong - (np.bincount(index, wrong) / np.maximum(np.bincount(index), 1))[index])
-        z = np.where(sizes > 1, z, 0).astype(np.float32)
+        X, y = self.X[:PAIR_ROWS].astype(np.float32), self.y[:PAIR_ROWS]
+        index = patterns(self.X[:PAIR_ROWS], support)
+        sizes, ones = np.bincount(index), np.bincount(index, y)
+        z = np.where(2 * ones > sizes, -1, 1)[index] * (y - (ones / np.maximum(sizes, 1))[index])
+        z = np.where(sizes[index] > 1, z, 0).astype(np.float32)
         X = X - X.mean(axis=0)
         sums, squares = (X * z[:, None]).T @ X, (X * X * (z * z)[:, None]).T @ (X * X)
         scores = np.triu(np.abs(sums) / np.sqrt(np.maximum(squares, 1.0)), 1)
         t, u = np.unravel_index(int(scores.argmax()), scores.shape)
-        limit = math.sqrt(2 * math.log(max(2, self.T ** 2 / 2) / DOUBT))
-        return (int(t), int(u)) if scores[t, u] > limit else None
+        return (int(t), int(u)), scores[t, u]
 
 
 def rule_on(evidence, support, default, names):

@@ -14,16 +14,18 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import generator
-from minitf.learn.evidence import WIDEST_RULE, Evidence, Verdict, rule_on
-from minitf.learn.fit import Progress, finished, fit_quietly, read_examples
+from minitf.learn.evidence import GAIN, WIDEST_RULE, Evidence, Verdict, rule_on
+from minitf.learn.fit import Progress, finished, fit_quietly, most_steps, read_examples
 from minitf.learn.loop import TrainConfig, minibatch_descent
 from minitf.learn.result import Result
 from minitf.learn.rule import ROWS, Rule, flip_rates, majority
 from minitf.model import ModelConfig, constraints, init_params
+from minitf.tasks import Packed
 
 LOOK = 100              # steps between two looks at the rule of a model in training
 STARTS = 3              # starts of Adam
 STEPS = 800             # steps from each
+LOUDER = 4.0            # by which the positions of a rule that is known begin larger
 MOST_BITS = 1 << 24     # bits that the search of one head is given, of more a random part
 MOST_ROWS = 4096        # rows that Adam trains on: of more, memory builds the rule too late
 
@@ -45,7 +47,7 @@ class Answer:
     noise       the share of labels that look flipped, where the rule is certain, else None
     substitutes {column of the rule: [(other column, "equal", "complementary" or "as good", rows
                 on which the two differ)]}
-    tried       (name, rule, verdict) of each model that was tried
+    tried       (name, rule, verdict, differs) of each model that was tried
     """
     result: Result = field(repr=False)
     name: str
@@ -66,7 +68,7 @@ class Answer:
 def usual_tries(T, k=3, negations=True):
     """One bounded head, then 16 heads and a ReLU readout by Adam."""
     head = ModelConfig.paper(2 * T if negations else T, k)
-    return (Try("one head", head, TrainConfig(), negations),
+    return (Try("one head", head, TrainConfig(restarts=0), negations),
             Try("16 heads", ModelConfig.scalar(T), TrainConfig("adam")))
 
 
@@ -81,13 +83,25 @@ def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
     rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
     evidence, answers = Evidence(X, y), []
     for one in tries or usual_tries(X.shape[1]):
-        answers.append(attempt(evidence, one, names, rng, named(one.name, callback)))
+        known = [answer for answer in answers if answer.certain][-1:]
+        answers.append(attempt(evidence, one, names, rng, named(one.name, callback), *known))
         if settled(answers[-1]):
             break
     best = min(answers, key=lambda found: (not found.certain, -found.verdict.gain,
                                            found.differs))
-    tried = tuple((found.name, found.rule, found.verdict) for found in answers)
+    tried = tuple((found.name, found.rule, found.verdict, found.differs) for found in answers)
     return Answer(**{**vars(best), "tried": tried})
+
+
+def longest(tries):
+    """The number of steps that `decide` will not exceed."""
+    return sum(STARTS * (one.train.steps or STEPS) if by_adam(one) else
+               most_steps(one.model, one.train) for one in tries)
+
+
+def by_adam(one):
+    """Whether a model is trained in the loop."""
+    return one.train.method == "adam" or not one.model.is_paper
 
 
 def named(name, callback):
@@ -95,34 +109,42 @@ def named(name, callback):
     return callback and (lambda progress: callback(progress._replace(note=name)))
 
 
+def row_keys(X):
+    """One value for each row of bits X, equal where rows are equal."""
+    octets = np.ascontiguousarray(np.packbits(X, axis=1))
+    return octets.view(f"V{octets.shape[1]}").ravel()
+
+
+def has_copies(X):
+    """Whether more rows of X (m, T) are equal than rows of independent columns would be: pairs of
+    equal rows are more than 10 times as many as expected, and than a twentieth of the rows."""
+    if isinstance(X, Packed):                   # so many bits that equal rows would be a wonder
+        return False
+    m, p = len(X), X.mean(axis=0)
+    counts = np.unique(row_keys(X), return_counts=True)[1]
+    expected = m * (m - 1) / 2 * np.prod(p ** 2 + (1 - p) ** 2)
+    return bool((counts * (counts - 1) / 2).sum() > 10 * expected + m / 20)
+
+
 def independent_rows(X, y):
-    """The rows without copies, where equal rows never differ in label and are more than four times
-    as many pairs as independent columns would make: then copies are no evidence of their own."""
-    octets = np.ascontiguousarray(np.packbits(np.column_stack([X, y]), axis=1))
-    keys = octets.view(f"V{octets.shape[1]}").ravel()
-    _, first, sizes = np.unique(keys, return_index=True, return_counts=True)
-    without_label = np.ascontiguousarray(np.packbits(X, axis=1))
-    distinct = len(np.unique(without_label.view(f"V{without_label.shape[1]}")))
-    p = X.mean(axis=0)
-    expected = len(X) ** 2 / 2 * np.prod(p * p + (1 - p) ** 2)
-    pairs = (sizes * (sizes - 1) // 2).sum()
-    if distinct < len(first) or pairs <= 4 * expected + 3:
-        return X, y
-    kept = np.sort(first)
-    return X[kept], y[kept]
+    """The rows without copies: those are no evidence of their own. Equal rows that differ in label
+    are no copies."""
+    first = np.sort(np.unique(row_keys(np.column_stack([X, y])), return_index=True)[1])
+    alike = len(first) == len(np.unique(row_keys(X)))
+    return (X[first], y[first]) if alike and has_copies(X) else (X, y)
 
 
 def settled(answer):
-    """Whether no other model need be tried: the rule is certain and the model holds it, or it errs
-    on no row and more rows, not another model, would tell."""
+    """Whether no other model need be tried: the model holds the rule, and that is certain, or more
+    rows, not another model, would tell."""
     held = answer.differs <= 0.02 * answer.rows + (answer.rows - answer.right)
-    return held and (answer.certain or answer.right == answer.rows)
+    return held and (answer.certain or answer.verdict.by_rows)
 
 
-def attempt(evidence, one, names, rng, callback):
+def attempt(evidence, one, names, rng, callback, known=None):
     """Train one model and return its Answer."""
-    if one.train.method == "adam" or not one.model.is_paper:
-        return descended(evidence, one, names, rng, callback)
+    if by_adam(one):
+        return descended(evidence, one, names, rng, callback, known)
     few = slice(None)
     if evidence.X.size > MOST_BITS:
         few = np.sort(rng.permutation(evidence.m)[:max(1, MOST_BITS // evidence.T)])
@@ -131,13 +153,19 @@ def attempt(evidence, one, names, rng, callback):
     return answer_of(result, one, evidence, names)
 
 
-def descended(evidence, one, names, rng, callback):
-    """The Answer of a model in the loop of training, which ends when its rule is settled."""
+def descended(evidence, one, names, rng, callback, known=None):
+    """The Answer of a model in the loop of training, which ends when its rule is settled.
+
+    known: an Answer of which the rule is certain; starts look at its columns. After a start that
+    shows no rule no other is tried.
+    """
     few = rng.permutation(evidence.m)[:MOST_ROWS]
     X, y, sets = evidence.X[few], evidence.y[few], constraints(one.model)
     best, history = None, {"step": [], "loss": []}
     for _ in range(STARTS):
         params = init_params(rng, one.model)
+        if known is not None and "P" in params:
+            params["P"][list(known.rule.support)] *= LOUDER
         descent = minibatch_descent(X, y, params, one.model, rng, one.train, sets)
         for step, (loss, params) in zip(range(1, (one.train.steps or STEPS) + 1), descent):
             history["step"].append(len(history["step"]) + 1)
@@ -151,6 +179,8 @@ def descended(evidence, one, names, rng, callback):
                     best = now
                 if settled(now):
                     return now
+        if best.verdict.gain < GAIN:
+            break
     return best
 
 

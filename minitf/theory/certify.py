@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import integer, require
-from minitf.learn import Result, Rule, fit_quietly
+from minitf.learn import Result, Rule, fit_quietly, has_copies
 from minitf.tasks import Packed, count_ones, examples
 from minitf.theory.by_norms import NormCertificate, certify_norms
 from minitf.theory.error import confidence, sample_complexity
@@ -221,17 +221,6 @@ def is_count(table, negations):
         if np.count_nonzero(np.diff(by_count)) <= 1 and np.array_equal(by_count[ones], turned):
             return True
     return False
-
-
-def has_copies(X):
-    """Whether more rows of X (m, T) are equal than rows of independent columns would be: pairs of
-    equal rows are more than 10 times as many as expected, and than a twentieth of the rows."""
-    if isinstance(X, Packed):                   # so many bits that equal rows would be a wonder
-        return False
-    m, p = len(X), X.mean(axis=0)
-    counts = np.unique(np.packbits(X, axis=1), axis=0, return_counts=True)[1]
-    expected = m * (m - 1) / 2 * np.prod(p ** 2 + (1 - p) ** 2)
-    return bool((counts * (counts - 1) / 2).sum() > 10 * expected + m / 20)
 
 
 def percent(share):

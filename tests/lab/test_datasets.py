@@ -102,7 +102,7 @@ REFUSED = {
     "half of a .gz file": (gzip.compress(GOOD.encode() * 99)[:-9], "expected a whole .gz file"),
     "numbers": ("a,age,y\n" + "".join(f"{i % 2},{20 + i // 2},{i % 3 % 2}\n" for i in range(20)),
                 'column age: expected 0 or 1, got numbers from 20 to 29; with pandas: '
-                'df["age"] = df["age"] > df["age"].median()  (or --drop age)'),
+                'n = ["age"]; df[n] = df[n] > df[n].median()  (or --drop age)'),
     "fractions that all differ": ("a,t,y\n" + "".join(f"{i % 2},{i / 7:.3f},{i % 3 % 2}\n" for i in range(20)),
                                   "column t: expected 0 or 1, got numbers from 0 to 2.714; with pandas: "),
     "words": ("city,a,y\n" + "".join(f"{'ABC'[i % 3]},{i % 2},{i % 5 % 2}\n" for i in range(20)),
@@ -120,6 +120,27 @@ def test_a_bad_csv_file_is_refused_with_its_name_and_the_place(tmp_path, case):
     assert str(error.value).startswith(path + ": ")
     assert any(part in str(error.value) for part in message.split("|"))
     assert "\n" not in str(error.value)
+
+
+def test_all_bad_columns_are_told_at_once_with_one_call_that_mends_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{20 + i // 2},{i % 2},{'ABC'[i % 3]},{'' if i == 9 else 1},{'oops' if i == 4 else 0},{i % 3 % 2}\n"
+                   for i in range(20))
+    write(tmp_path / "t.csv", "age,a,city,paid,b,y\n" + rows)
+    with pytest.raises(ValueError) as error:
+        read_table("t.csv")
+    assert str(error.value) == (
+        "t.csv: 4 columns: expected 0 or 1, got age: numbers from 20 to 29; city: 3 words (A, B, C); "
+        "paid: '' in 1 row (line 11); b: 'oops' (line 6); with pandas: "
+        'df = df.dropna(subset=["paid"]); n = ["age"]; df[n] = df[n] > df[n].median(); '
+        'df = pd.get_dummies(df, columns=["city"])  (or --drop them)')
+    names = [f"a_column_with_a_long_name_{j}" for j in range(30)]
+    write(tmp_path / "u.csv", ",".join([*names, "y"]) + "\n" +
+                 "".join(",".join([str(i // 2)] * 30) + f",{i % 2}\n" for i in range(20)))
+    with pytest.raises(ValueError, match="u.csv: 30 columns: expected 0 or 1, got a_column_with_a_long_name_0: numbers from "
+                       r"0 to 9; a_c.*; and 2\d more; with pandas: n = \[.*\]; df\[n\] = ") as error:
+        read_table("u.csv")
+    assert len(str(error.value)) <= 300
 
 
 BODY = "0,1,1\n1,0,0\n1,1,1\n"
