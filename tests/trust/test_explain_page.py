@@ -6,14 +6,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, browser
 from helpers import ROOT
 
 from minitf.trust.explain import explain, explain_attention, write_page
-from minitf.trust.explain.page import page_of
 
 SCRIPT = ROOT / "minitf" / "trust" / "explain" / "page.js"
 NODE = shutil.which("node")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HARNESS = """
 const {start, work, differences, stepLoss, key, words, positions, entry} = require(process.argv[1]);
 const records = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -110,40 +109,115 @@ def test_contrast_is_that_of_wcag_aa_in_light_and_dark():
             assert contrast(0.33 * colour + 0.67 * paper, ink) >= 4.5
 
 
-PROBE = """<script>
-addEventListener("error", event => document.title = "error: " + event.message);
-addEventListener("load", () => {
-  const log = [], cell = name => document.querySelector(`table[data-name="${name}"] td`);
-  cell("attention/dS0").dispatchEvent(new Event("mouseenter"));
-  log.push(document.querySelectorAll("td.source").length, panel.textContent);
-  const before = cell("attention/loss").textContent, input = cell("attention/M").parentNode.children[2].firstChild;
-  input.value = 1; input.dispatchEvent(new Event("input", {bubbles: true}));
-  log.push(before, cell("attention/loss").textContent);
-  const weight = cell("head/W_QK").firstChild, loss = cell("head/loss").textContent;
-  weight.value = 1.5; weight.dispatchEvent(new Event("input", {bubbles: true}));
-  log.push(loss, cell("head/loss").textContent);
-  const out = cell("attention/out0"); out.focus();
-  log.push(document.activeElement === out, panel.textContent.includes("out0[0, 0] = "));
-  out.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
-  log.push(panel.textContent.includes("out0[0, 1] = "));
-  log.push(document.documentElement.scrollWidth <= innerWidth, innerWidth);
-  document.body.replaceChildren(Object.assign(document.createElement("pre"), {textContent: JSON.stringify(log)}));
-});
-</script></body>"""
+CONTRASTS = """(() => {
+  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
+  const behind = e => e ? over(parts(getComputedStyle(e).backgroundColor), behind(e.parentElement)) : [255, 255, 255];
+  const texts = [...document.querySelectorAll("body *")].filter(e => e.offsetParent !== null || e.id === "panel").filter(
+    e => e.tagName === "INPUT" || [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+  const found = texts.map(e => {
+    const under = behind(e), [dark, bright] = [light(over(parts(getComputedStyle(e).color), under)), light(under)].sort(
+      (a, b) => a - b);
+    return [(bright + 0.05) / (dark + 0.05), e.outerHTML.slice(0, 100)];
+  });
+  return [found.length, found.sort((a, b) => a[0] - b[0])[0], light(behind(document.body))];
+})()"""
+OVERFLOW = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".grids") || e.matches(".grids")).filter(
+  e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 100))"""
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page was not opened in a browser")
-@pytest.mark.parametrize("width", [360, pytest.param(1200, marks=pytest.mark.slow)])
-def test_a_browser_loads_hovers_changes_and_is_used_by_keyboard(tmp_path, width):
-    (tmp_path / "page.html").write_text(page_of().replace("</body>", PROBE), encoding="utf-8")
-    done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-                           f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--log-level=0",
-                           f"--window-size={width},900", (tmp_path / "page.html").as_uri()],
-                          capture_output=True, text=True, timeout=120)
-    said = re.search(r"<pre>(\[.*?\])</pre>", done.stdout)
-    assert said, done.stdout[-500:] + done.stderr[-2000:]
-    assert not re.findall(r"CONSOLE.*", done.stderr)
-    sources, panel, before, after, loss, moved, focused, told, arrow, fits, inner = json.loads(
-        said[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
-    assert sources == 3 and "dS0[0, 0] = " in panel and "moved a little" in panel
-    assert before != after and loss != moved and focused and told and arrow and fits, inner
+def cell(name, i=0):
+    return f"document.querySelectorAll('table[data-name=\"{name}\"] td')[{i}]"
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    write_page(folder / "page.html")
+    write_page(folder / "large.html", T=8, d=6, heads=1)
+    with browser(folder / "profile", (folder / "page.html").as_uri()) as tab:
+        tab.large = (folder / "large.html").as_uri()
+        tab.page = (folder / "page.html").as_uri()
+        yield tab
+
+
+@needs_chromium
+def test_a_browser_points_presses_tab_and_changes_numbers(tab):
+    """With a mouse, then with keys alone; nothing is fetched, and nothing complains."""
+    tab.width(1200)
+    tab.point(cell("attention/dS0", 6))
+    assert tab.ask("document.querySelectorAll('td.source').length") == 3
+    told = tab.ask("panel.textContent")
+    assert "dS0[2, 0] = " in told and "moved a little" in told
+    assert tab.ask("document.activeElement.tagName") == "BODY"
+    tab.press("Tab")
+    assert tab.ask("document.activeElement.ariaLabel") == "E 0, 0"
+    before = tab.ask(f"{cell('head/loss')}.textContent")
+    tab.write("0.9")
+    assert tab.ask(f"{cell('head/loss')}.textContent") != before
+    tab.write("")
+    assert tab.ask("document.activeElement.getAttribute('aria-invalid')") == "true"
+    tab.write("0.1")
+    assert tab.ask(f"{cell('head/loss')}.textContent") == before
+    for _ in range(40):                                         # to the first number that was computed
+        tab.press("Tab")
+        if tab.ask("document.activeElement.ariaLabel") == "X 0, 0":
+            break
+    assert "X[0, 0] = " in tab.ask("panel.textContent") and tab.ask("document.querySelectorAll('.source').length") == 1
+    for key, label in ("ArrowRight", "X 0, 1"), ("ArrowDown", "X 1, 1"), ("ArrowLeft", "X 1, 0"), ("ArrowUp", "X 0, 0"):
+        tab.press(key)
+        assert tab.ask("document.activeElement.ariaLabel") == label and label[2:] in tab.ask("panel.textContent")
+    before = tab.ask(f"{cell('attention/loss')}.textContent")
+    tab.ask(f"{cell('attention/M', 2)}.firstChild.focus()")
+    tab.write("1")                                              # query 0 meets key 2
+    assert tab.ask(f"{cell('attention/loss')}.textContent") != before
+    shown = json.loads(tab.ask("JSON.stringify([...document.querySelectorAll('table[data-name$=\"/moved\"]')].map(t => ["
+                               "t.dataset.name, t.textContent, t.previousElementSibling.textContent]))"))
+    assert len(shown) > 30 and all(moved.replace("moved", "") == own for _, moved, own in shown)
+    assert not tab.complaints()
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_is_wider_than_the_window(tab, width):
+    for page in tab.large, tab.page:
+        tab.go(page)
+        tab.width(width)
+        tab.point(cell("attention/dS0"))
+        assert tab.ask("document.documentElement.scrollWidth") <= width == tab.ask("innerWidth")
+        assert tab.ask(OVERFLOW) == []
+
+
+@needs_chromium
+@pytest.mark.parametrize("media, scheme", [("screen", "light"), ("screen", "dark"), ("print", "light"), ("print", "dark")])
+def test_every_text_has_the_contrast_of_wcag_aa(tab, media, scheme):
+    """Over its own background, blended; dark only where the reader wants it and not on paper."""
+    tab.media(media, scheme)
+    texts, (least, where), paper = tab.ask(CONTRASTS)
+    assert texts > 500 and least >= 4.5, where
+    assert paper < 0.05 if (media, scheme) == ("screen", "dark") else paper > 0.9
+    tab.media()
+
+
+@needs_chromium
+def test_in_print_all_numbers_stand_and_nothing_else(tab):
+    tab.media("print")
+    assert tab.ask("getComputedStyle(panel).display") == "none"
+    assert tab.ask("[...document.querySelectorAll('td')].every(td => td.offsetWidth && (td.textContent || td.firstChild.value))")
+    assert len(tab.send("Page.printToPDF", printBackground=True)["data"]) > 50_000
+    tab.media()
+
+
+@needs_chromium
+def test_without_a_script_the_same_numbers_stand_there(tab):
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    tab.go(tab.page + "?")
+    still = tab.ask("[...document.querySelectorAll('td')].map(td => td.textContent)")
+    assert tab.ask("document.querySelectorAll('input').length") == 0 and tab.ask("panel.hidden")
+    tab.send("Emulation.setScriptExecutionDisabled", value=False)
+    tab.go(tab.page)
+    live = tab.ask("[...document.querySelectorAll('td')].map(td => td.textContent || td.firstChild.value)")
+    assert still == live and len(live) > 500

@@ -184,7 +184,7 @@ function live(name, record) {
       lines.push(`${label} = ${number(values[id].data[i])}`);
     }
     if (slopes[id]) {
-      lines.push(`moved a little, the loss changes at ${slopes[id][i].toFixed(4)}: `
+      lines.push(`moved a little, the loss changes ${slopes[id][i].toFixed(4)} times as much: `
                  + `off by ${Math.abs(slopes[id][i] - values[id].data[i]).toExponential(0)}`);
     }
     cells[id][i].classList.add("here");
