@@ -79,8 +79,9 @@ def bound(task, k, level, table, T, eps, delta, norms, m, csv, plot, json):
         rule = {"task": task, "level": level,
                 "table": None if table is None else labels_of(table)}
         rows = bound_table(k, sorted(set(T)), eps, delta, norms=norms, m=m, **rule)
-        record = rule | {"rule": in_words(**rule), "k": k, "eps": eps, "delta": delta, "norms": norms, "rows": rows,
-                  "reading": reading(rows), "rademacher": None, "version": VERSION}
+        record = rule | {"rule": in_words(**rule), "k": k, "eps": eps, "delta": delta,
+                         "norms": norms, "rows": rows, "reading": reading(rows), "rademacher": None,
+                         "version": VERSION}
         if figures is not None:
             record["rademacher"] = rademacher_table(k, norms=norms, **rule)
             figures.bounds(record, plot)
@@ -138,8 +139,8 @@ def title(record, column):
     heads = "".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS)
     return [f"Examples after which a head that equals the label on all of them errs at most "
             f"{record['eps']:g}, with probability {1 - record['delta']:g}.",
-            f"Class: {record['rule']} of {record['k']} of T bits by one head of softmax attention{changed}. "
-            "Every constant is explicit.",
+            f"Class: {record['rule']} of {record['k']} of T bits by one head of softmax "
+            f"attention{changed}. Every constant is explicit.",
             "",
             f"{'':{column + 10}}{'norms alone':-^36}  {'the trained class':-^16}"
             f"  {'parameters':-^18}  {'the problem itself':-^20}",

@@ -21,12 +21,14 @@ class List(click.ParamType):
             self.fail(f"expected {self.expected}, got {value!r}", param, context)
 
 
-class SizesOrAuto(click.ParamType):
-    """Sizes, or the word auto."""
-    name = "list"
+class WordOr(click.ParamType):
+    """A word, or what another type takes."""
+
+    def __init__(self, word, other):
+        self.word, self.other, self.name = word, other, other.name
 
     def convert(self, value, param, context):
-        return value if value == "auto" else SIZES.convert(value, param, context)
+        return value if value == self.word else self.other.convert(value, param, context)
 
 
 def positive(word):

@@ -13,16 +13,18 @@ from minitf.files import as_json, write_whole
 from minitf.lab import (
     IDENTITY,
     METHODS,
+    OPTIONAL,
     PAIRED,
     ROW,
     compare,
     fit_laws,
     points,
+    read_published,
     read_runs,
     series_of,
 )
 
-PANELS = "success", "m90", "rate", "attention", "loss", "accuracy", "fourier"
+PANELS = "success", "m90", "rate", "attention", "loss", "accuracy", "fourier", "grid"
 
 
 @click.command(epilog="""\b
@@ -38,10 +40,12 @@ Examples:
               help="One panel alone, 3.3 inches wide with 8 pt text, as for a column.")
 @click.option("--against", type=click.Choice(METHODS),
               help="Say, too, how m90 differs from that of this method on the same draws.")
+@click.option("--published", type=click.Path(),
+              help="CSV of T, m, share, whose numbers stand in brackets in --panel grid.")
 @click.option("--json", is_flag=True,
               help="Print one JSON object instead of the table: 0 is below the m tried, null "
                    "above.")
-def plot(files, output, csv, size, panel, against, json):
+def plot(files, output, csv, size, panel, against, published, json):
     """Draw the runs of sweeps, and say how many samples they needed.
 
     FILES are what `minitf sweep` wrote, plain or compressed (.gz). Prints m50 and m90, the training
@@ -52,7 +56,10 @@ def plot(files, output, csv, size, panel, against, json):
         check_outputs(files, output=output, csv=csv)
         for name, value in (("size", size), ("panel", panel)):
             require(value is None or output is not None, name, "only together with -o", value)
+        require(published is None or panel == "grid", "published", "only with --panel grid",
+                published)
         figures = None if output is None else need("minitf.lab.figures.sweep", "matplotlib", "plot")
+        beside = () if published is None else read_published(published)
         runs = read_runs(files)
         rows = points(runs)
         if against is not None:
@@ -61,7 +68,7 @@ def plot(files, output, csv, size, panel, against, json):
     fitted = [fit_laws(group) for group in series]
     with bad_input():
         if figures is not None:
-            figures.draw(runs, rows, output, size, panel)
+            figures.draw(runs, rows, output, size, panel, beside)
         if csv is not None:
             write_whole(csv, lambda file: file.write(as_csv(rows).encode()))
     if json:
@@ -82,7 +89,7 @@ def section(rows, fitted, against=None):
     the fitted laws."""
     first = rows[0]
     options = [f"{name} = {first[name]:.4g}" for name in ("k", "p")]
-    options += [f"{name} {first[name]}" for name in ("level", "table") if first[name] is not None]
+    options += [f"{name} {first[name]}" for name in OPTIONAL if first[name] is not None]
     options += [f"label noise {first['noise']:g}"] if first["noise"] else []
     options += [f"at most {first['limit']:g} s a run"] if first["limit"] else []
     model = f" on the {first['model']} model" if first["model"] else ""
@@ -99,7 +106,7 @@ def section(rows, fitted, against=None):
 def line(row):
     """The cells of one T."""
     counts = [f"{row[name]:,}"
-              for name in ("T", "runs", "reps", "redraws", "ambiguous", "timeouts")]
+              for name in ("T", "runs", "reps", "redraws", "given_up", "timeouts")]
     if row["m90"] is None:
         return [*counts, *["-"] * (len(HEADS) - len(counts))]
     star = row["m_star"]

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from minitf.commands.options import SIZES, SizesOrAuto, labels_of
+from minitf.commands.options import SIZES, WordOr, labels_of
 from minitf.commands.progress import Line
 from minitf.commands.shell import bad_input, check_outputs, need
 from minitf.files import as_json
@@ -26,12 +26,16 @@ Examples:
                               "junta.")
 @click.option("--T", "T", type=SIZES, default="16,64,256,1024", show_default=True,
               help="Context lengths.")
-@click.option("--m", type=SizesOrAuto(), default="auto", show_default=True,
+@click.option("--m", type=WordOr("auto", SIZES), default="auto", show_default=True,
               help="Numbers of training examples, or auto: where success turns from half to nearly "
                    "always.")
 @click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
 @click.option("--noise", type=float, default=0.0,
               help="Probability that a training label is flipped.  [default: 0]")
+@click.option("--ambiguous", type=click.Choice(["redraw", "keep"]), default="redraw",
+              show_default=True, help="Samples that several supports explain.")
+@click.option("--success", type=WordOr("exact", click.FLOAT), default="exact", show_default=True,
+              help="All fresh examples right, or more than this share of them, as 0.99.")
 @click.option("--method", type=click.Choice(METHODS), default="pgd", show_default=True,
               help="Who learns.")
 @click.option("--model", type=click.Choice(MODELS), help="For --method adam.  [default: scalar]")
@@ -51,8 +55,9 @@ def sweep(out, json, dask, **options):
     """Find how many examples learning takes at each context length.
 
     A run draws a task and a training set that determines it, trains, and succeeds if it is right on
-    all of 10,000 fresh examples. Each finished run is one line of --out. Interrupted or killed, the
-    same command goes on where it stopped; with more --T, --m or --reps it adds to the file.
+    all of 10,000 fresh examples; --ambiguous and --success ask otherwise. Each finished run is one
+    line of --out. Interrupted or killed, the same command goes on where it stopped; with more --T,
+    --m or --reps it adds to the file.
     """
     if dask is not None:
         need("distributed", "distributed", "dask")

@@ -53,13 +53,13 @@ def read(path):
 
 class Journal:
     """A file of records of one identity, open for appending by this process alone. `records` are
-    those found in it.
+    those found in it; a key that one lacks has the value that `absent` gives.
 
     Errors: ValueError for a file of another kind or identity, named in the message, or one that
     another process is writing; OSError.
     """
 
-    def __init__(self, path, identity):
+    def __init__(self, path, identity, absent=()):
         plain = "a name without .gz (compress it when it is whole: plot reads .gz)"
         require(not str(path).endswith(".gz"), "out", plain, path)
         self.path, self.file = path, os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -70,10 +70,10 @@ class Journal:
             self.records, whole = parse(path, data)
             for record in self.records:
                 for key, wanted in identity.items():
-                    if record.get(key, "nothing") != wanted:
+                    got = (dict(absent) | record).get(key, "nothing")
+                    if got != wanted:
                         raise ValueError(f"out: expected a file of runs with {key} {wanted}, got "
-                                         f"{path} with {key} "
-                                         f"{record.get(key)}")
+                                         f"{path} with {key} {got}")
             os.ftruncate(self.file, whole)
             if whole and data[whole - 1:whole] != b"\n":
                 os.write(self.file, b"\n")

@@ -4,6 +4,7 @@
 
 A series is what IDENTITY names.
 """
+import csv
 import math
 from itertools import groupby
 
@@ -11,13 +12,12 @@ import numpy as np
 
 from minitf.checks import require
 from minitf.lab.journal import read
-from minitf.lab.protocol import METHODS, PROTOCOL, TASKS, rule_of
+from minitf.lab.protocol import METHODS, OPTIONAL, PROTOCOL, TASKS, rule_of
 from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotonic, reach
 from minitf.tasks import mean_label, ones_by_count, truth_table
 from minitf.theory import fano_m, log_supports
 
-IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit", "level", "table")
-OWN = "level", "table"     # of the kinds of rule that have them
+IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit", *OPTIONAL)
 HUGE = 2 ** 53            # whole numbers below it are exact as floats
 NUMBER, MAYBE = (int, float), (int, float, type(None))
 FIELDS = {              # what a run must hold, and as what
@@ -26,13 +26,14 @@ FIELDS = {              # what a run must hold, and as what
     "success": (bool, type(None)), "success_any": (bool, type(None)), "timeout": bool,
     "seconds": NUMBER, "steps": MAYBE, "train_loss": MAYBE, "attention": MAYBE,
     "fourier_gap": MAYBE, "snapshots": list, "curve": (list, type(None)),
-    "level": (int, type(None)), "table": (str, type(None))}
+    "level": (int, type(None)), "table": (str, type(None)), "ambiguous": (str, type(None)),
+    "rate": MAYBE}
 ROW = {
     "T": "positions",
     "runs": "runs that trained",
     "reps": "seeds among them",
     "redraws": "ambiguous samples drawn again",
-    "ambiguous": "runs given up as ambiguous, left out of every fit",
+    "given_up": "runs given up as ambiguous, left out of every fit",
     "timeouts": "runs stopped by the clock, counted as failures",
     "m_lowest": "smallest m tried",
     "m_highest": "largest m tried",
@@ -69,7 +70,7 @@ def point(runs, resamples=RESAMPLES):
     first, trained = runs[0], [run for run in runs if run["success"] is not None]
     row = {name: first.get(name) for name in IDENTITY}
     row |= dict.fromkeys((*ROW, "m", "right", "n", "curve")) | {
-        "T": first["T"], "runs": len(trained), "ambiguous": len(runs) - len(trained),
+        "T": first["T"], "runs": len(trained), "given_up": len(runs) - len(trained),
         "reps": len({(run["seed"], run["rep"]) for run in trained}), "m_star": first["m_star"],
         "redraws": sum(run["attempts"] - 1 for run in trained),
         "timeouts": sum(run["timeout"] for run in trained),
@@ -153,12 +154,25 @@ def read_runs(paths):
     return runs
 
 
+def read_published(path):
+    """[(T, m, share)] of a CSV with these columns; share is 0 to 1."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            cells = [(int(row["T"]), int(row["m"]), float(row["share"]))
+                     for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError):
+        cells = []
+    known = cells and all(0 <= share <= 1 for _, _, share in cells)
+    require(known, "published", "a CSV with columns T, m, share (0 to 1)", path)
+    return cells
+
+
 def check_run(where, run):
     """Refuse a line that is no run of this protocol."""
     require(run["protocol"] == PROTOCOL, where, f"a run of protocol {PROTOCOL}", run["protocol"])
     wrong = [key
              for key, kind in FIELDS.items()
-             if not isinstance(run.get(key, None if key in OWN else ...), kind)]
+             if not isinstance(run.get(key, None if key in OPTIONAL else ...), kind)]
     if not wrong:
         wrong += [name
                   for name, known in (("task", TASKS), ("method", METHODS))

@@ -16,18 +16,19 @@ from minitf.checks import choice, integer, real, require
 from minitf.lab.decoders import DECODERS, POOLED
 from minitf.lab.draw import FIRST_ORDER
 from minitf.lab.run import MODELS, choose
-from minitf.tasks import KINDS, balanced_p, is_checkable, labels_by_count, sample_task, truth_table
-from minitf.theory import m_star, rho_overlap
+from minitf.tasks import KINDS, balanced_p, is_checkable, sample_task, truth_table
+from minitf.theory import m_star, rho_of
 
 PROTOCOL = 3            # raised when a job would give other numbers or a key another meaning
 TASKS = KINDS
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening",
-           "exact-search", *DECODERS)
-TRAINING = {    # one start of Adam, as in the paper; the bounded search without a part of it
+           "exact-search", *DECODERS, "adam-starts", "adam-all-rows")
+TRAINING = {    # one start of Adam, as in the paper; the search, and all starts, without a part
     "adam": {"restarts": 0, "steps": 2000, "few": None}, "pgd-no-mirror": {"mirror": False},
-    "pgd-no-restarts": {"restarts": 0}}
+    "pgd-no-restarts": {"restarts": 0}, "adam-all-rows": {"restarts": 8, "few": None}}
 TUNED = {       # but for parity: what did best of several; gpt and mlp have the usual values
     "paper": {"lr": 0.3, "weight_decay": 0.0}, "scalar": {"lr": 0.01, "weight_decay": 0.5}}
+OPTIONAL = {"level": None, "table": None, "ambiguous": "redraw", "rate": "exact"}   # if absent
 LARGEST = 1 << 30       # bits of a training set, each a byte, and a float at times
 LIMIT = 20.0            # processor seconds of training, unless given, of adam and l1-logistic
 SNAPSHOTS = 12          # at steps 1, 2, 4, ..., 2048
@@ -38,7 +39,8 @@ RECORD = {
     "k": "size of the support",
     "p": "P(bit = 1)",
     "noise": "probability that a label of the training set was flipped",
-    "method": "one of METHODS; adam: one start of at most 2,000 steps, no norm bounded",
+    "method": "one of METHODS; adam: one start of at most 2,000 steps, no norm bounded; "
+              "adam-starts: as learn trains; adam-all-rows: nine starts, all rows from the first",
     "model": "paper, scalar, gpt or mlp; null for a method without one",
     "limit": "processor seconds of training after which a run is a timeout; null: none",
     "seed": "of the sweep",
@@ -48,8 +50,8 @@ RECORD = {
     "m_star": "examples that determine the support with probability 0.95",
     "attempts": "training sets drawn, the last of which was used",
     "determined": "whether one support alone explains the training set; null: not checked",
-    "success": "every fresh example right at the end of training; null: no attempt determined the "
-               "support, no training",
+    "success": "every fresh example right at the end of training, or more than the share `rate`; "
+               "null: no attempt determined the support, no training",
     "success_any": "the same at the end or at a snapshot",
     "support_exact": "whether the k strongest positions, or those decoded, are the support; null "
                      "for mlp",
@@ -71,22 +73,33 @@ RECORD = {
 
 
 def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, limit=None, seed=0,
-             level=None, table=None):
+             level=None, table=None, ambiguous="redraw", success="exact"):
     """What all runs of one file share, checked and completed: a dict. limit: math.inf for none.
-    level, and the labels of table as a text, are there for the kinds of rule that have them."""
+    Of OPTIONAL there are: level, and the labels of table as a text, for the kinds of rule that have
+    them; ambiguous, where samples that several supports explain are kept; rate, where success is
+    more than this share of the fresh examples, not all."""
     choice("task", task, TASKS)
     choice("method", method, METHODS)
     own = {} if level is None else {"level": level}
     own |= {} if table is None else {"table": "".join(map(str, table))}
+    keep = choice("ambiguous", ambiguous, ("redraw", "keep")) == "keep"
+    own |= {"ambiguous": ambiguous} if keep else {}
+    if success != "exact":
+        known = "exact with method " + method
+        judged = method not in ("screening", "exact-search", *DECODERS)    # by fresh examples
+        require(judged, "success", known, success)
+        own["rate"] = real("success", success, "exact or a share above 0 and below 1",
+                           lambda x: 0 < x < 1)
     rule = truth_table(task, k, level, table)
     drawn = sample_task(np.random.default_rng(0), task, k, k, level=level, table=table, p=p,
                         noise=noise)
-    allowed = MODELS if method == "adam" else ("paper",) if method.startswith("pgd") else ()
+    adam = method.startswith("adam")
+    allowed = MODELS if adam else ("paper",) if method.startswith("pgd") else ()
     require(model is None or model in allowed, "model",
             f"{' or '.join(allowed) or 'none'} with method {method}", model)
     require(method not in DECODERS or task in POOLED, "task", f"and, or with method {method}", task)
     require(noise == 0 or method != "exact-search", "noise", "0 with method exact-search", noise)
-    model = model or {"adam": "scalar"}.get(method, allowed[0] if allowed else None)
+    model = model or ("scalar" if adam else allowed[0] if allowed else None)
     if limit is None:
         limit = LIMIT if method in ("adam", "l1-logistic") else math.inf
     limit = real("limit", limit, "a number > 0", lambda s: s > 0)
@@ -104,12 +117,8 @@ def rule_of(config):
 
 def yardstick(config, T):
     """m*(T) of a sweep, at 95 %."""
-    table, junta = truth_table(config["task"], config["k"], **rule_of(config)), False
-    if config["task"] == "junta":
-        g, junta = table, True
-    else:
-        g = labels_by_count(table)
-    return m_star(T, rho_overlap(g, config["p"], junta=junta), 0.05, config["noise"])
+    table = truth_table(config["task"], config["k"], **rule_of(config))
+    return m_star(T, rho_of(config["task"], table, config["p"]), 0.05, config["noise"])
 
 
 def check_job(config, T, m):
@@ -127,7 +136,7 @@ def check_job(config, T, m):
 
 def settings(job):
     """The ModelConfig and the TrainConfig of a job that trains a model."""
-    base = "adam" if job["method"] == "adam" else "pgd"
+    base = "adam" if job["method"].startswith("adam") else "pgd"
     *_, model, train = choose(base, job["model"], base, job["T"], job["k"], None, None, None)
     options = TRAINING.get(job["method"], {})
     if job["method"] == "adam" and job["task"] in FIRST_ORDER:

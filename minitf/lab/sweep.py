@@ -12,7 +12,7 @@ from collections import Counter
 
 from minitf.checks import integer, require
 from minitf.lab.journal import Journal
-from minitf.lab.protocol import LARGEST, check_job, identity, yardstick
+from minitf.lab.protocol import LARGEST, OPTIONAL, check_job, identity, yardstick
 from minitf.lab.workers import crew
 
 CAP = 4096              # the most examples that an adaptive design asks for
@@ -90,22 +90,23 @@ def missing(design, T, done):
 
 
 def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0,
-          method="pgd", model=None, limit=None, seed=0, level=None, table=None, reps=20, jobs=1,
-          dask=None, executor=None, progress=None):
+          method="pgd", model=None, limit=None, seed=0, level=None, table=None, ambiguous="redraw",
+          success="exact", reps=20, jobs=1, dask=None, executor=None, progress=None):
     """Do the trials that are missing in the file at path, and return all of its records that belong
     to these options.
 
     T: context lengths. m: sample sizes, the same for every T, or "auto" (`adaptive`), with `reps`
-    trials of each. limit: processor seconds of training (math.inf: none; unless given, 20 for adam
-    and l1-logistic). Workers: `jobs` processes, or a Dask cluster at address `dask`, or an
-    executor. progress(finished, waiting): the records of this call so far, and how many trials of
-    each T are known to be left, a Counter. A script calls it under  if __name__ == "__main__":
-    since every worker process imports that script.
+    trials of each. ambiguous "keep": take every sample, also one that several supports explain.
+    success: "exact", all fresh examples right, or a share that has to be exceeded. limit: processor
+    seconds of training (math.inf: none; unless given, 20 for adam and l1-logistic). Workers: `jobs`
+    processes, or a Dask cluster at address `dask`, or an executor. progress(finished, waiting): the
+    records of this call so far, and how many trials of each T are known to be left, a Counter.
+    A script calls it under  if __name__ == "__main__":  since every worker process imports that script.
     Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers
     keep dying.
     """
     config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed,
-                      level=level, table=table)
+                      level=level, table=table, ambiguous=ambiguous, success=success)
     reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1, 1024)
     lengths = several("T", "at least one context length", T)[::-1]
     sizes = None if m == "auto" else several("m", "auto or at least one sample size", m)
@@ -115,11 +116,11 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     def design(t):
         if sizes:
             return fixed(sizes, reps)
-        far = FAR if config["method"] == "adam" and config["model"] != "paper" else ()
+        far = FAR if config["model"] not in (None, "paper") else ()
         return adaptive(max(1, yardstick(config, t)), reps, min(CAP, LARGEST // t), *far)
 
-    with crew(jobs, dask,
-              executor) as workers, contextlib.closing(Journal(path, config)) as journal:
+    with (crew(jobs, dask, executor) as workers,
+          contextlib.closing(Journal(path, OPTIONAL | config, OPTIONAL)) as journal):
         done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}
         rounds = {t: missing(design(t), t, done) for t in lengths}
         run(rounds, config, done, journal, workers, progress)

@@ -147,8 +147,8 @@ def warn_of_a_bad_fit(result, X, y, method):
     if errors > DOUBTFUL * constant:
         better = f"{result.header.get('next')} would be tried next"
         if result.model.is_paper:
-            better = ("bounded heads hold weighted counts; ModelConfig.scalar(T), method adam, holds "
-                      "any rule")
+            better = ("bounded heads hold weighted counts; ModelConfig.scalar(T), method adam, "
+                      "holds any rule")
         warnings.warn(f"the model is wrong on {errors} of its {len(y)} examples, the more frequent "
                       f"label on {constant}: noise, or a rule that method {method} on this class "
                       f"does not find ({better})", FitWarning, stacklevel=3)

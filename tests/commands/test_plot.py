@@ -305,7 +305,42 @@ def test_size_is_that_of_the_figure(plot, tmp_path):
 @pytest.mark.parametrize("words, message", [
     (("--panel", "m90"), "--panel: expected only together with -o"), (("--size", "3x2"), "--size: expected only toge"),
     (("-o", "a.png", "--size", "3"), "expected width x height"), (("-o", "a.png", "--panel", "loss"), "--panel: expected one "
-     "that these runs have .success, m90, rate, attention., got 'loss'"), (("-o", "a.pgf"), "expected a file name ending in")])
+     "that these runs have .success, m90, rate, attention, grid., got 'loss'"), (("-o", "a.pgf"), "expected a file name ending in")])
 def test_what_cannot_be_drawn_is_one_line(plot, tmp_path, words, message):
     code, out, err = plot(invent(tmp_path / "a.jsonl", T=(16, 64), reps=4), *words)
     assert (code, out, err.count("\n")) == (2, "", 1) and re.search(message, err), err
+
+
+def test_a_grid_shows_every_cell_and_what_was_published(plot, tmp_path, monkeypatch):
+    from minitf.lab.figures import sweep as curves
+
+    kept = []
+    monkeypatch.setattr(curves, "save", lambda figure, path: kept.append(figure))
+    path = invent(tmp_path / "a.jsonl", T=(16, 64), m=[10, 20, 40], ambiguous="keep", rate=0.99)
+    (tmp_path / "p.csv").write_text("m,T,share\n40,64,0.455\n7,7,1\n")
+    code, out, err = plot(path, "-o", "g.png", "--panel", "grid", "--published", "p.csv")
+    assert (code, err) == (0, "") and "and, k = 3, p = 0.7937, ambiguous keep, rate 0.99: pgd" in out
+    ax, = kept[0].axes
+    rows = points(read_runs([path]))
+    percent = [[f"{100 * right / n:.0f}" for right, n in zip(row["right"], row["n"])] for row in rows]
+    assert [text.get_text() for text in ax.texts] == [*percent[0], *percent[1][:2], percent[1][2] + "\n(46)"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "20", "40"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["16", "64"] and "(published)" in ax.get_xlabel()
+    plot(invent(tmp_path / "b.jsonl", T=(16, 64)), "-o", "g.png", "--panel", "grid")       # many sizes: colours alone
+    assert len(kept[1].axes) == 2 and not kept[1].axes[0].texts
+    several = [path, invent(tmp_path / "c.jsonl", task="or", T=(16, 64), m=[10, 20, 40])]
+    assert plot(*several, "-o", "g.png", "--panel", "grid")[2].startswith("Error: --panel: expected one that these runs have")
+    (tmp_path / "bad.csv").write_text("T,m,share\n64,40,45\n")
+    for words, message in ((["--panel", "m90"], "--published: expected only with --panel grid"),
+                           (["--panel", "grid", "--published", "bad.csv"], "--published: expected a CSV with columns T, m,"),
+                           (["--panel", "grid", "--published", path], "--published: expected a CSV"),
+                           (["--panel", "grid", "--published", "no.csv"], "no.csv")):
+        code, out, err = plot(path, "-o", "g.png", "--published", "p.csv", *words)
+        assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_series_that_differ_in_an_option_alone_are_told_apart(drawn, tmp_path):
+    files = [invent(tmp_path / f"{i}.jsonl", **more) for i, more in enumerate(({}, {"ambiguous": "keep"}, {"rate": 0.9}))]
+    (panels,), _ = drawn(*files)
+    names = labels(panels["Runs that learn, T = 64"]) - {"m*, one support left (95 %)"}
+    assert names == {"bounded head, PGD", "bounded head, PGD, ambiguous = keep", "bounded head, PGD, rate = 0.9"}

@@ -266,7 +266,7 @@ def test_rows_count_runs_and_keep_the_ambiguous_out(tmp_path):
     runs[0] |= {"timeout": True}
     small, large = points(runs)
     assert set(small) >= {*IDENTITY, *ROW}
-    assert (large["runs"], large["ambiguous"], large["reps"], large["m_lowest"]) == (12 * (len(m) - 1), 12, 12, m[1])
+    assert (large["runs"], large["given_up"], large["reps"], large["m_lowest"]) == (12 * (len(m) - 1), 12, 12, m[1])
     assert large["m90"] == pytest.approx(known[1]["m90"], rel=0.05)
     assert small["timeouts"] == 1 and small["m_star"] == 29
     assert small["redraws"] == sum(run["attempts"] - 1 for run in runs if run["T"] == 16)
@@ -295,7 +295,7 @@ def test_a_point_with_nothing_but_ambiguous_samples_has_no_numbers(tmp_path):
         if run["T"] == 16:
             run |= {"success": None, "success_any": None}
     empty, whole = points(runs)
-    assert empty["m90"] is None and empty["ambiguous"] and whole["m90"] and empty.keys() == whole.keys()
+    assert empty["m90"] is None and empty["given_up"] and whole["m90"] and empty.keys() == whole.keys()
     assert laws.fit_laws([empty, whole]) is None
 
 

@@ -178,6 +178,20 @@ def test_a_file_of_another_identity_is_refused_by_name(tmp_path, key, other):
     assert path.read_bytes() == before
 
 
+def test_protocols_do_not_mix_in_a_file(tmp_path):
+    """Neither way: a key that a file lacks has its usual value."""
+    path, options = tmp_path / "runs.jsonl", dict(T=[8], m=[6], reps=1, executor=Here())
+    for mine, other, words in (({"ambiguous": "keep"}, {}, "ambiguous redraw, got .* with ambiguous keep$"),
+                               ({}, {"ambiguous": "keep"}, "ambiguous keep, got .* with ambiguous redraw$"),
+                               ({"success": 0.9}, {"success": 0.8}, "rate 0.8, got .* with rate 0.9$"),
+                               ({"success": 0.9}, {}, "rate exact, got .* with rate 0.9$")):
+        path.unlink(missing_ok=True)
+        sweep(path, **options, **mine)
+        with pytest.raises(ValueError, match=f"^out: expected a file of runs with {words}"):
+            sweep(path, **options, **other)
+        assert len(sweep(path, **options, **mine)) == 1
+
+
 def test_any_json_lines_of_runs_are_read(tmp_path):
     records = [{"protocol": 1, "task": "and", "m": m} for m in range(3)]
     path = tmp_path / "runs.jsonl"

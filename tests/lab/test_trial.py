@@ -209,6 +209,50 @@ def test_rules_of_ones_own_are_swept(rule):
     assert len(draws) == 2
 
 
+def test_other_protocols_take_any_sample_and_judge_by_a_share(monkeypatch):
+    """The same draws: the first set, determined or not; success where more than the share is right."""
+    keep = [a_job(64, 16, rep, ambiguous="keep", success=0.8) for rep in range(8)]
+    assert {"ambiguous": "keep", "rate": 0.8}.items() <= keep[0].items() and not {"ambiguous", "rate"} & set(a_job())
+    records = [trial(job) for job in keep]
+    assert {record["attempts"] for record in records} == {1} and False in {record["determined"] for record in records}
+    for job, record in zip(keep, records):
+        task = sample_task(protocol.stream(job, "support"), "and", 64, 3)
+        X, y = task.sample(protocol.stream(job, "sample", 0), 16)
+        assert (trials.training_set(job, task)[0] == X).all()
+        assert record["success"] == (record["accuracy"] > 0.8) and record["accuracy"] is not None
+    assert 0 < sum(record["success"] for record in records) < 8
+    accuracy = records[0]["accuracy"]
+    assert not trial(keep[0] | {"rate": accuracy})["success"] and trial(keep[0] | {"rate": accuracy - 1e-4})["success"]
+    plain = [trial(a_job(64, 20, rep)) for rep in range(3)]        # without options nothing has changed
+    assert all(record["success"] == (record["accuracy"] == 1) for record in plain)
+    monkeypatch.setattr(trials, "fit", lambda *args, **options: pytest.fail("trained"))
+    assert trial(a_job(64, 3))["success"] is None
+
+
+def test_a_sample_of_one_label_is_kept_too():
+    record = trial(a_job(8, 1, ambiguous="keep", success=0.4))
+    assert record["determined"] is False and record["accuracy"] is not None
+
+
+def test_what_trains_by_starts():
+    model, train = protocol.settings(a_job(task="parity", method="adam-starts"))
+    assert model.block == "tf" and train == protocol.settings(a_job(task="parity", method="adam-starts", k=2))[1]
+    assert (train.method, train.few, train.restarts, train.steps) == ("adam", 4000, None, None)
+    train = protocol.settings(a_job(task="parity", method="adam-all-rows"))[1]
+    assert (train.few, train.restarts, a_job(method="adam-all-rows")["limit"]) == (None, 8, None)
+    record = trial(a_job(12, 600, task="parity", k=2, method="adam-starts"))
+    assert record["success"] and record["support_exact"]
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(ambiguous="drop"), "^ambiguous: expected one of redraw, keep"), (dict(success=1.0), "^success: expected exact or a"),
+    (dict(success=0), "^success: "), (dict(success="all"), "^success: "),
+    (dict(success=0.9, method="screening"), "^success: expected exact with method screening, got 0.9")])
+def test_bad_protocols(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        identity(**options)
+
+
 def test_a_table_or_level_that_a_rule_lacks_is_refused():
     for options, message in ((dict(task="junta"), "^table: expected 8 labels for junta"),
                              (dict(task="threshold"), "^level: expected an integer from 1 to 3"),

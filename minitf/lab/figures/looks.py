@@ -1,6 +1,7 @@
 """How the series of a sweep look, and what a block of panels is about."""
 from minitf.lab.figures.style import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from minitf.lab.points import series_of
+from minitf.lab.protocol import OPTIONAL
 
 STYLES = {      # (method, model): name, colour, marker, line; told from the others in grey, too
     ("pgd", "paper"): ("bounded head, PGD", BLUE, "o", "-"),
@@ -17,6 +18,8 @@ STYLES = {      # (method, model): name, colour, marker, line; told from the oth
     ("lp", None): ("linear program, told the task", SKY, "D", "-."),
     ("dd", None): ("DD, told the task", PURPLE, "v", (0, (1, 1))),
     ("comp", None): ("COMP, told the task", AMBER, "X", (0, (1, 2))),
+    ("adam-starts", "scalar"): ("tf-scalar as learn trains it: few rows first", BLUE, "o", "-"),
+    ("adam-all-rows", "scalar"): ("nine starts, all rows from the first step", ORANGE, "s", "--"),
 }
 
 
@@ -33,22 +36,28 @@ def title(rows):
 
 
 def looks(rows):
-    """{series: how to draw it}; series of one method that differ in k, p or limit say so, and take
-    other colours."""
+    """{series: how to draw it}; series of one method that differ in k, p, limit or an option say
+    so, and take other colours."""
     series = {series_of(row): row for row in rows}
     found = {}
     for i, (key, row) in enumerate(series.items()):
         pair = row["method"], row["model"]
         twins = [other for other in series.values() if (other["method"], other["model"]) == pair]
-        differ = [name for name in ("k", "p", "limit") if len({twin[name] for twin in twins}) > 1]
+        differ = [name for name in ("k", "p", "limit", *OPTIONAL)
+                  if len({twin[name] for twin in twins}) > 1]
         differ = [name for name in differ if name != "p" or "k" not in differ]
         name, *look = STYLES.get(pair, (", ".join(filter(None, pair)), BLACK, "d", "-"))
         look = look if len(twins) == 1 else list(STYLES.values())[i % len(STYLES)][1:]
         label = ", ".join([name,
-                           *(f"{name} = {row[name]:.4g}"
+                           *(f"{name} = {brief(row[name])}"
                              for name in differ if row[name] is not None)])
         found[key] = dict(zip(("label", "color", "marker", "linestyle"), (label, *look)))
     return found
+
+
+def brief(value):
+    """A number in four digits, or a word."""
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def ramp(values):

@@ -117,7 +117,8 @@ def bounds(record, path):
         ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14),
                   ncols=2)
     changed = "".join(f", {name} = {value:g}" for name, value in (record["norms"] or {}).items())
-    figure.suptitle(f"{record['rule']} of {record['k']} of T bits by one head{changed}", x=0.01, ha="left")
+    title = f"{record['rule']} of {record['k']} of T bits by one head{changed}"
+    figure.suptitle(title, x=0.01, ha="left")
     save(figure, path)
 
 

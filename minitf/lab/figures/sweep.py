@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from minitf.checks import require
+from minitf.lab.figures.grid import grid_panel
 from minitf.lab.figures.looks import looks, ramp, title
 from minitf.lab.figures.rates import rate_panel
 from minitf.lab.figures.style import BLACK, GREY, plain_log, positions_axis, save
@@ -24,9 +25,10 @@ CELL, MARGIN = (4.3, 3.3), 1.0          # inches: of a panel; of a block's title
 COLUMN, LINE = (3.3, 2.9), 0.15         # of one panel alone; of a line of its legend
 
 
-def draw(runs, rows, path, size=None, panel=None):
+def draw(runs, rows, path, size=None, panel=None, published=()):
     """Draw runs (read_runs) and their statistics (points) to a file, a block for every task and
-    noise. size: (width, height) in inches; panel: the name of the one panel to draw."""
+    noise. size: (width, height) in inches; panel: the name of the one panel to draw; published:
+    for the panel grid."""
     from matplotlib.figure import Figure
 
     blocks = {}
@@ -36,12 +38,12 @@ def draw(runs, rows, path, size=None, panel=None):
     panels = {key: panels_of([run for run in runs if (run["task"], run["noise"]) == key], block)
               for key, block in blocks.items()}
     if panel is not None:
-        names = [name for cells in panels.values() for name, _ in cells]
-        found = next((draw for cells in panels.values() for name, draw in cells if name == panel),
-                     0)
-        require(found, "panel", f"one that these runs have ({', '.join(dict.fromkeys(names))})",
-                panel)
-        return draw_column(found, path, size)
+        cells = [cell for cells in panels.values() for cell in cells]
+        if len({series_of(row) for rows in blocks.values() for row in rows}) == 1:
+            cells.append(("grid", partial(grid_panel, rows=rows, published=published)))
+        names = ", ".join(dict(cells))
+        require(panel in dict(cells), "panel", f"one that these runs have ({names})", panel)
+        return draw_column(next(draw for name, draw in cells if name == panel), path, size)
     most = max(map(len, panels.values()))
     columns = 2 if most == 4 else min(COLUMNS, most)
     heights = [math.ceil(len(cells) / columns) * CELL[1] + MARGIN for cells in panels.values()]
