@@ -12,6 +12,7 @@ import numpy as np
 from minitf.checks import choice
 from minitf.lab.points import grid, series_of
 from minitf.lab.stats import RESAMPLES, SHARES, reach, tail_of
+from minitf.lab.trial import takes_any
 
 PAIRED = {
     "pairs": "seeds that this series shares with the one compared with",
@@ -19,7 +20,7 @@ PAIRED = {
     "less_low": "95 % interval; infinite where the m tried leave it open",
     "less_high": "",
 }
-DRAWS = "task", "k", "p", "noise", "level", "table", "T"      # what the draws depend on
+DRAWS = "task", "k", "p", "noise", "level", "table", "rate", "T"    # of draws, and of success
 
 
 def compare(rows, runs, method, resamples=RESAMPLES):
@@ -41,8 +42,8 @@ def compare(rows, runs, method, resamples=RESAMPLES):
 
 
 def draws_of(row):
-    """What rows of the same draws have in common. Exact search alone draws no set again."""
-    return *(row.get(name) for name in DRAWS), row["method"] == "exact-search"
+    """What rows of the same draws have in common, whether sets are drawn again included."""
+    return *(row.get(name) for name in DRAWS), takes_any(row)
 
 
 def difference(own, other, resamples=RESAMPLES):

@@ -7,7 +7,7 @@ import pytest
 
 from minitf.commands.plot import interval
 from minitf.lab.points import point, read_runs
-from minitf.lab.protocol import identity
+from minitf.lab.protocol import OPTIONAL, identity
 from minitf.lab.trial import trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +42,12 @@ def test_the_table_of_the_readme_is_what_the_runs_say(column, task):
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.gz")), ids=lambda path: path.name.split(".")[0])
 def test_runs_come_out_the_same_again(path):
     """Four short runs of each file. Rounding differs from one processor to the next and may turn one near the edge."""
-    runs = [run for run in read_runs([path]) if run["seconds"] < 1]
+    every = read_runs([path])
+    runs = [run for run in every if run["seconds"] < 1] or sorted(every, key=lambda run: run["seconds"])[:2]
     told = ("attempts", "determined", "m_star", "success", "support_exact", "timeout")
     same = 0
     for run in runs[::-(-len(runs) // 4)]:
-        rule = {"level", "table"} & set(run)                   # of the kinds that have them
+        rule = set(OPTIONAL) & set(run)
         again = trial({key: run[key] for key in (*identity(), *sorted(rule), "T", "m", "rep")})
         same += all(again[key] == run[key] for key in told)
     assert same >= min(3, len(runs))
@@ -58,7 +59,7 @@ def test_every_figure_is_drawn_again(command, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     from minitf import cli
     *patterns, _, output = shlex.split(command)
-    words = [str(path) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    words = [word for pattern in patterns for word in (list(map(str, sorted(ROOT.glob(pattern)))) or [pattern])]
     with pytest.raises(SystemExit) as end:
         cli.commands.main(["plot", *words, "-o", str(tmp_path / "figure.png")])
     assert end.value.code == 0 and (ROOT / output).exists()
