@@ -101,7 +101,7 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     seconds of training (math.inf: none; unless given, 20 for adam and l1-logistic). Workers: `jobs`
     processes, or a Dask cluster at address `dask`, or an executor. progress(finished, waiting): the
     records of this call so far, and how many trials of each T are known to be left, a Counter.
-    A script calls it under  if __name__ == "__main__":  since every worker process imports that script.
+    A script calls it under  if __name__ == "__main__":  since every worker process imports it.
     Errors: ValueError for bad options or a file of other options; OSError; RuntimeError if workers
     keep dying.
     """

@@ -42,9 +42,8 @@ def trial(job):
 def training_set(job, task):
     """X, y, whether one support alone explains it (None: not checked), the number of the attempt.
 
-    Both labels occur, as far as the attempts reach. Exact search takes the first attempt (`takes_any`),
-    for on a set that determines the support it could not fail, and names the first support it
-    finds: of N that explain the set each is as likely the truth, so no learner is right more often.
+    Both labels occur, as far as the attempts reach. Exact search names the first support it finds:
+    of N that explain the set each is as likely the truth, so no learner is right more often.
     """
     def draw(attempt):
         return task.sample(stream(job, "sample", attempt), job["m"])
