@@ -157,7 +157,7 @@ def warn_of_a_bad_fit(result, X, y, method):
 def most_steps(model, train):
     """The number of steps that fit will not exceed, for a progress bar."""
     if searches(model, train):
-        return min(longest_search(rounds_of(train)), train.steps or math.inf)
+        return min(longest_search(model, rounds_of(train)), train.steps or math.inf)
     steps = steps_of_starts(model, train)
     return sum(steps) + len(steps) * (ALL + POLISH)
 

@@ -26,11 +26,11 @@ class TrainConfig:
                   momentum 0.9)
     weight_decay  decoupled decay of adam (0.1 where the class is unbounded, else 0)
     radius        replaces the model's bound on ||q||_1 of every head
-    restarts      rounds of restarts of the bounded search (8); further starts of the loop (as many
-                  as take about 75 seconds on one core, at most 14)
+    restarts      rounds of swaps, and of restarts, of the bounded search (8); further starts of the
+                  loop (as many as take about 75 seconds on one core, at most 14)
     tol           mean training loss at which a search is over
-    mirror        whether the bounded search begins with mirror steps; False: Euclidean steps alone,
-                  for comparison
+    mirror        whether the bounded search takes conditional gradient and mirror steps; False:
+                  Euclidean steps alone, for comparison
     few           rows that a start of the loop sees before it has found something; None: all
     """
     method: str = "auto"

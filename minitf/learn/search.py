@@ -1,9 +1,10 @@
-"""Train the bounded class: projected gradient descent in an l1 ball that grows.
+"""Train the bounded class: conditional gradient, then projected gradient in an l1 ball that grows.
 
-One head over bits, a = softmax(0, q), reads r_i = sum_t a_t X_it and says logit_i = w r_i + c. The
-search is a descent from uniform attention, once for either sign of w, and then rounds of restarts
-that each forbid one position of the best head so far: a wrong position is replaced where the
-gradient, not an enumeration, says that another fits better.
+One head over bits, a = softmax(0, q), reads r_i = sum_t a_t X_it and says logit_i = w r_i + c. A
+rule that counts its positions alike is found in equal parts (`parts`). For others the search is a
+descent from uniform attention, once for either sign of w, and then rounds of restarts that each
+forbid one position of the best head so far: a wrong position is replaced where the gradient, not an
+enumeration, says that another fits better.
 
     for stage = 1 .. 8:     ball = {q: ||q||_1 <= radius stage / 8}
         repeat 10 times:    q <- P_ball(q + step d),    (w, c) <- a few Newton steps,
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minitf.checks import require
+from minitf.learn.parts import equal_parts, sized_for
 from minitf.learn.readout import loss_gradient, refit
 from minitf.learn.working_set import WIDE, Candidates, WorkingSet, moved_to, steepest
 from minitf.projections import Ball
@@ -133,26 +135,36 @@ def sign_of(head):
     return 1.0 if head.w[0] >= 0 else -1.0
 
 
-def longest_search(restarts):
+def longest_search(model, restarts):
     """The number of steps that fit_bounded will not exceed."""
-    return STEPS * (STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
+    k = sized_for(model)
+    return k * (k + 1) // 2 + k * (restarts + 1) + STEPS * (
+        STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
 
 
 def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     """Search the bounded class; returns the parameters of one head.
 
-    1  Descend from uniform attention, for either sign of w.
-    2  Restart without each of the strongest positions, in at most `restarts` rounds, until the mean
-       training loss is at most tol or a round does not lower it.
-    3  Try to do with the strong half of the positions. Keep that unless its loss is higher by more
-       than log(m) / (2 m) for each position given up (Schwarz 1978).
+    1  Attend to 1, 2, .. k positions in equal parts, k those that the class is sized for, until the
+       mean training loss is at most tol: fewest first, so that no idle position joins.
+    2  If none fits, descend from uniform attention, for either sign of w.
+    3  Restart without each of the strongest positions, in at most `restarts` rounds, until the loss
+       is at most tol or a round does not lower it. Try to do with the strong half of the positions.
+    4  Of all these heads take the one of least loss + log(m) / (2 m) for each position (Schwarz
+       1978).
 
     X (m, T) or Packed, y (m,) of 0 and 1. report(loss, candidates) is called after every step;
-    after `steps` steps the search ends where it is. mirror=False: every step is Euclidean.
+    after `steps` steps the search ends where it is. mirror=False: no equal parts, and every step is
+    Euclidean.
     """
     require(model.is_paper, "model", "the bounded class with one head, ModelConfig.paper(T)", model)
     X, y = Packed.of(X), y.astype(np.float64)
-    follow = follower(report, np.inf if steps is None else steps)
+    follow, tried = follower(report, np.inf if steps is None else steps), []
+    for parts in range(1, sized_for(model) + 1) if mirror and y.min() < y.max() else ():
+        head, left = follow(equal_parts(X, y, parts, model, restarts))
+        if head.loss <= tol or left == 0:
+            return head.params()
+        tried.append(head)
     at = np.arange(min(X.shape[1], WIDE))
     best, left = follow(descend(X, y, np.zeros((2, len(at))), at, np.array([1.0, -1.0]), model,
                                 mirror=mirror))
@@ -163,12 +175,13 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
         if other.loss >= best.loss:
             break
         best = other
-    if left == 0:
-        return best.params()
-    sparse, _ = follow(refine(best, X, y, model))
-    dropped = np.count_nonzero(best.q) - np.count_nonzero(sparse.q)
-    allowed = dropped * np.log(len(y)) / (2 * len(y))
-    return (sparse if sparse.loss <= best.loss + allowed else best).params()
+    tried += [best, follow(refine(best, X, y, model))[0]] if left > 0 else [best]
+    return simplest(tried, len(y)).params()
+
+
+def simplest(heads, m):
+    """The head of least loss on m examples + log(m) / (2 m) for each position with a score."""
+    return min(heads, key=lambda head: head.loss[0] + np.count_nonzero(head.q) * np.log(m) / 2 / m)
 
 
 def follower(report, left):
