@@ -82,12 +82,11 @@ def identity(task="and", k=3, *, p=None, noise=0.0, method="pgd", model=None, li
     choice("method", method, METHODS)
     own = {} if level is None else {"level": level}
     own |= {} if table is None else {"table": "".join(map(str, table))}
-    keep = choice("ambiguous", ambiguous, ("redraw", "keep")) == "keep"
-    own |= {"ambiguous": ambiguous} if keep else {}
+    if choice("ambiguous", ambiguous, ("redraw", "keep")) == "keep":
+        own["ambiguous"] = ambiguous
     if success != "exact":
-        known = "exact with method " + method
-        judged = method not in ("screening", "exact-search", *DECODERS)    # by fresh examples
-        require(judged, "success", known, success)
+        fresh = method not in ("screening", "exact-search", *DECODERS)
+        require(fresh, "success", "exact with method " + method, success)
         own["rate"] = real("success", success, "exact or a share above 0 and below 1",
                            lambda x: 0 < x < 1)
     rule = truth_table(task, k, level, table)

@@ -10,17 +10,19 @@ that a rule needs, where thousands of rows average their beginnings away. So a s
              something, with a step size that falls to 0 and a decay under which noise is not kept.
 
 Starts follow one another, every third with twice the steps, for about 75 seconds of one core at
-most; the last word is that of the start that ended with the least undecided.
+most (`MILLISECONDS`, LATER); the last word is that of the start that ended with the least
+undecided.
 """
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.learn.loop import minibatch_descent
+from minitf.learn.loop import TrainConfig, minibatch_descent
 from minitf.learn.result import logits_of
-from minitf.model import init_params
+from minitf.model import ModelConfig, init_params
 from minitf.ops import logistic
 
 FRESH = 4096            # rows on which a model may show that it has not made up its mind
@@ -54,12 +56,44 @@ def steps_of_starts(model, train):
     return steps[:max(1, int(within.sum()))]
 
 
+class Loop(NamedTuple):
+    """What the stages of all starts share."""
+    X: np.ndarray
+    y: np.ndarray
+    fresh: np.ndarray
+    model: ModelConfig
+    rng: np.random.Generator
+    train: TrainConfig
+    sets: dict
+    report: Callable
+
+    def descend(self, rows, params, steps, why, until=None, fade=None, **options):
+        """Parameters after at most so many steps on some rows, until a look says enough."""
+        X, y = (self.X, self.y) if rows is None else (self.X[rows], self.y[rows])
+        moving = minibatch_descent(X, y, params, self.model, self.rng,
+                                   replace(self.train, **options), self.sets, fade)
+        for step, (loss, params) in enumerate(moving, 1):
+            self.report(loss, params, why)
+            if step == steps or until and step % LOOK == 0 and until(params):
+                return params
+
+    def left(self, params):
+        """`undecided`, the training loss that of at most FRESH rows."""
+        return undecided(params, self.X[:FRESH], self.y[:FRESH], self.fresh, self.model,
+                         self.train.tol)
+
+    def settled(self, params):
+        """Whether nothing is undecided."""
+        return self.left(params) == 0
+
+
 def train_from_starts(X, y, model, rng, train, start, sets, report):
     """Train from one start after another until nothing is undecided, or a rule was polished.
 
     Returns Ended. start: parameters, for the first. report(loss, params, why) after every step.
     """
-    fresh, steps = fresh_rows(X, rng), steps_of_starts(model, train)
+    loop = Loop(X, y, fresh_rows(X, rng), model, rng, train, sets, report)
+    steps = steps_of_starts(model, train)
     best, plain = Ended(None, math.inf, ""), bool(sets) or start is not None
     held = 0 if plain or train.few is None or len(X) < FEWEST else max(len(X) - train.few,
                                                                        len(X) // 5)
@@ -68,8 +102,7 @@ def train_from_starts(X, y, model, rng, train, start, sets, report):
         params = start if i == 0 and start is not None else init_params(rng, model)
         order = rng.permutation(len(X)) if held else np.arange(len(X))
         seen, unseen = order[:len(X) - held] if held else None, order[len(X) - held:][:ENOUGH]
-        ended, later = one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh,
-                                 f"start {i + 1} of {len(steps)}", report)
+        ended, later = one_start(loop, seen, unseen, params, most, f"start {i + 1} of {len(steps)}")
         best = min(best, ended, key=lambda ended: ended.left)
         left -= most + later
         if not ended.next or left <= 0:
@@ -77,43 +110,31 @@ def train_from_starts(X, y, model, rng, train, start, sets, report):
     return best
 
 
-def one_start(X, y, seen, unseen, params, model, rng, train, sets, most, fresh, name, report):
+def one_start(loop, seen, unseen, params, most, name):
     """The stages few, all and polish from one start: Ended, and how many steps of few take as long
     as those of the others took."""
-    def descent(rows, params, train, steps, why, until=None, fade=None):
-        """At most so many steps, until a look says enough: the parameters."""
-        some = (X, y) if rows is None else (X[rows], y[rows])
-        moving = minibatch_descent(*some, params, model, rng, train, sets, fade)
-        for step, (loss, params) in enumerate(moving, 1):
-            report(loss, params, f"{name}, {why}")
-            if step == steps or until and step % LOOK == 0 and until(params):
-                return params
+    X, y, model, train = loop.X, loop.y, loop.model, loop.train
 
     def has_found(params):
         return len(unseen) > 0 and found(params, X[unseen], y[unseen], model)
 
-    def left(params):
-        return undecided(params, X[:FRESH], y[:FRESH], fresh, model, train.tol)
-
-    def settled(params):
-        return left(params) == 0
-
     some = "all" if seen is None else f"{len(seen)} of {len(X)}"
-    params = descent(seen, params, train, most, f"{some} rows, until a rule shows",
-                     has_found if len(unseen) else settled)
-    if settled(params):
+    params = loop.descend(seen, params, most, f"{name}, {some} rows, until a rule shows",
+                          has_found if len(unseen) else loop.settled)
+    if loop.settled(params):
         return Ended(params, 0, ""), 0
     if not has_found(params):
-        return Ended(params, left(params), missing(params, X, y, seen, model)), 0
-    large = replace(train, batch=train.batch or LARGE)
-    whole = descent(None, params, large, ALL, "a rule shows: all rows, until they agree", settled)
-    if settled(whole):
+        return Ended(params, loop.left(params), missing(params, X, y, seen, model)), 0
+    large = {"batch": train.batch or LARGE}
+    whole = loop.descend(None, params, ALL, f"{name}, a rule shows: all rows, until they agree",
+                         loop.settled, **large)
+    if loop.settled(whole):
         return Ended(whole, 0, ""), ALL
-    keeps = sets or train.weight_decay is not None
-    slow = large if keeps else replace(large, weight_decay=DECAY)
-    why = "a rule shows through noise: all rows, smaller steps"
-    params = descent(None, params, slow, POLISH, why, fade=POLISH)
-    doubt = unsure(params, fresh, model, noise_level(params, X, y, model))
+    if not loop.sets and train.weight_decay is None:
+        large["weight_decay"] = DECAY
+    why = f"{name}, a rule shows through noise: all rows, smaller steps"
+    params = loop.descend(None, params, POLISH, why, fade=POLISH, **large)
+    doubt = unsure(params, loop.fresh, model, noise_level(params, X, y, model))
     return Ended(params, doubt, "more examples" if doubt > CLEAR else ""), LATER
 
 

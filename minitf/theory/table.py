@@ -155,8 +155,9 @@ def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=Non
     margin_ROUTE, averages, averages_norms: m at which the bound on the error of a head that fits
     its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.5 %; averages are
     None where the label does not change once with the count of ones. C2 and scaling at m = 10^6.
-    fano, m_star, occam: lower bound, exact identification, finite class, for the rule with labels as balanced as
-    can be. m: then at_m has the error, at most 1, that each bound certifies at that many examples.
+    fano, m_star, occam: lower bound, exact identification, finite class, for the rule with labels
+    as balanced as can be. m: then at_m has the error, at most 1, that each bound certifies at that
+    many examples.
     """
     m = None if m is None else integer("m", m, 1)
     real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)

@@ -117,7 +117,7 @@ def test_starts_end_when_polishing_has_taken_their_time(monkeypatch):
     """Every start shows a rule that is never clear: each takes 800 steps and LATER, of 15 starts' 74,400 in all."""
     import minitf.learn.starts as page
     asked = []
-    monkeypatch.setattr(page, "one_start", lambda *args: asked.append(args[9]) or (Ended({}, 0.5, "more examples"), page.LATER))
+    monkeypatch.setattr(page, "one_start", lambda *args: asked.append(args[4]) or (Ended({}, 0.5, "more examples"), page.LATER))
     X, model = np.zeros((600, 40), np.uint8), ModelConfig.scalar(40)
     best, left, more = page.train_from_starts(X, X[:, 0], model, np.random.default_rng(0), TrainConfig(), None, {}, None)
     assert (left, more) == (0.5, "more examples")
