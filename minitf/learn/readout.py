@@ -21,17 +21,16 @@ def refit(r, y, w, c, sign, bound, steps=2):
     loss = mean_loss(r, y, w, c)
     for _ in range(steps):
         step_w, step_c = newton_step(r, y, w, c)
-        length = np.ones_like(w)
-        for _ in range(6):
-            w_new = np.clip(w - length * step_w, low, high)
-            c_new = np.clip(c - length * step_c, -bound, bound)
-            loss_new = mean_loss(r, y, w_new, c_new)
-            worse = loss_new > loss
-            if not worse.any():
-                break
-            length[worse] /= 2
-        w, c = np.where(worse, w, w_new), np.where(worse, c, c_new)
-        loss = np.where(worse, loss, loss_new)
+        new, worse, length = (w.copy(), c.copy(), loss.copy()), np.arange(len(w)), 1.0
+        while len(worse) and length > 1 / 64:
+            w_new = np.clip(w - length * step_w, low, high)[worse]
+            c_new = np.clip(c - length * step_c, -bound, bound)[worse]
+            loss_new = mean_loss(r[worse] if len(worse) < len(w) else r, y, w_new, c_new)
+            better = ~(loss_new > loss[worse])
+            for old, values in zip(new, (w_new, c_new, loss_new)):
+                old[worse[better]] = values[better]
+            worse, length = worse[~better], length / 2
+        w, c, loss = new
     return w, c, loss
 
 
