@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from minitf.fast import on_vectors, predictor
-from minitf.lab.reproduce.page import Page, row
+from minitf.lab.reproduce.page import Page, row, whole
 from minitf.model import ModelConfig, init_params
 from minitf.optim import adam_step
 from minitf.tasks import sample_task
@@ -40,7 +40,7 @@ def steps_to_learn(rng, n, k, batch, most, lr, every=20):
     for step in range(1, most + 1):
         loss, dx = gradient(x, hold(*task.sample(rng, batch)))
         x, state = adam_step(x, dx, state, lr=lr)
-        losses.append(round(float(loss), 4))
+        losses.append(float(loss))
         if step % every == 0:
             X, y = task.sample(rng, 1000)
             if ((predictor(unpack(x), model)(X) > 0) == y).mean() >= 0.99:
@@ -57,19 +57,20 @@ def slope(x, y):
     return float(found[1]), half
 
 
-def run(each, lengths=(10, 20, 30, 40, 60), k=3, seeds=8, batch=256, most=20_000, lr=3e-3):
-    cells = [(n, k, batch, most, lr) for n in lengths for _ in range(seeds)]
-    found = each(steps_to_learn, cells)
-    steps = np.array([step for step, _ in found]).reshape(len(lengths), seeds)
-    never = (steps == most).sum(axis=1).tolist()
-    rows = [row(f"n = {n}: steps", some, f"{late} of {seeds} never" if late else None)
-            for n, some, late in zip(lengths, steps, never)]
-    exponent, half = slope(np.repeat(lengths, seeds), steps.ravel())
+def measure(rng, lengths=(10, 20, 30, 40, 60), k=3, seeds=8, batch=256, most=20_000, lr=3e-3):
+    steps, rows, curves = [], [], {}
+    for n in lengths:
+        found = [steps_to_learn(rng, n, k, batch, most, lr) for _ in range(seeds)]
+        steps.append([step for step, _ in found])
+        never = sum(step == most for step in steps[-1])
+        rows.append(row(f"n = {n}: steps", steps[-1], f"{never} of {seeds} never" * bool(never)))
+        curves[n] = found[0][1]
+    exponent, half = slope(np.repeat(lengths, seeds), np.ravel(steps))
     rows.append(row("exponent of the steps in n", exponent) | {"low": exponent - half,
                                                                "high": exponent + half})
     gaps = [fourier_gap(k, n) for n in lengths]
     rows.append(row("exponent of 1 / Fourier gap^2 in n", -2 * slope(lengths, gaps)[0]))
-    return rows, {n: losses for n, (_, losses) in zip(lengths, found[::seeds])}
+    return rows, curves
 
 
 def draw(figure, curves):
@@ -88,6 +89,6 @@ PAGE = Page(
     criteria={"the interval of the exponent reaches between k - 1 and k + 1": lambda found: (
         found["exponent of the steps in n"]["low"] < 4
         and found["exponent of the steps in n"]["high"] > 2)},
-    run=run,
+    run=whole(measure),
     draw=draw,
 )

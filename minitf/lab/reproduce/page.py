@@ -64,7 +64,8 @@ def rerun(page, name="", journal=None, watch=lambda cells, name: cells, **sizes)
 
     def each(f, cells):
         calls.append(f)
-        return [piece(f, cell, [name, len(calls), i]) for i, cell in enumerate(watch(cells, name))]
+        call = len(calls) - 1
+        return [piece(f, cell, [name, call, i]) for i, cell in enumerate(watch(cells, name))]
 
     def piece(f, cell, where):
         key, before = as_json([*where, cell]), time.process_time()

@@ -9,7 +9,8 @@ Z = E erf(t + g n)^2, dashes for derivatives in t, Stein's lemma gives
         + (L-1) (Z_0 + rho^2 Z_2 + (L-2) rho^2 C^2 + 2 rho C (s theta F + g gamma rho F'))
 
 F = erf(t/sqrt(b)), Z' = 2/sqrt(b) erf(t/sqrt((1 + 4 g^2) b)) erf'(t/sqrt(b)), b = 1 + 2 g^2; C, Z_0
-and Z_2 are lambda F', Z and lambda^2 Z'' at t = 0 where g = lambda: those of the other tokens.
+and Z_2 are lambda F', Z and lambda^2 Z'' at t = 0 where g = lambda: those of the other tokens, with
+Z_0 = 2/pi arcsin(2 lambda^2 / (1 + 2 lambda^2)).
 """
 import math
 
@@ -43,8 +44,9 @@ def risk(overlaps, d, L, gamma, lam):
     theta, kappa, eta, nu, rho = overlaps
     s, g = math.sqrt(d / 2), lam * gamma
     (F, F1, F2, F3), (Z, Z1, Z2, Z3) = means(lam * s * kappa, g)
-    (_, C, _, _), (Z_0, _, Z_2, _) = means(np.zeros(1), lam)
-    C, Z_2, h, st = lam * C, lam ** 2 * Z_2, g * gamma, s * theta
+    b, h, st = 1 + 2 * lam * lam, g * gamma, s * theta
+    Z_0, C = 2 / math.pi * math.asin(1 - 1 / b), 2 * lam / math.sqrt(math.pi * b)
+    Z_2 = 2 * C * C / math.sqrt(1 + 4 * lam * lam)
     square, G2 = st * st + gamma ** 2, h * h
     alone = Z_2 + (L - 2) * C * C
     R = (gamma ** 2 - 2 * (gamma ** 2 * nu * F + h * st * eta * F1 + G2 * eta * rho * F2)
