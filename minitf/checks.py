@@ -110,7 +110,7 @@ def shape(name, x, expected):
 
 def bits(name, x, *, ndim=2):
     """Return x as a uint8 array of zeros and ones with ndim axes."""
-    x = np.asarray(x)
+    x = array(name, x)
     require(x.dtype.kind in "iubf", name, "zeros and ones", x, TypeError)
     require(x.ndim == ndim, name, f"{ndim} {'axis' if ndim == 1 else 'axes'}", x)
     if x.dtype == np.bool_:

@@ -1,36 +1,20 @@
-"""The command line: options in, a report or one JSON object out."""
-import click
+"""The command line: options in, a report or one JSON object out.
 
-from minitf.commands import Commands
-from minitf.files import VERSION
-
-
-@click.group(cls=Commands, invoke_without_command=True,
-             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(VERSION, message="minitf %(version)s")
-@click.pass_context
-def commands(context):
-    """Bounded-norm softmax attention and the sparse Boolean functions it learns.
-
-    \b
-    Example:
-      minitf learn --k 2 --T 64
-    """
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+Ctrl-C is one line from the first moment on, so nothing but `files` is loaded before.
+"""
+from minitf.files import stop
 
 
-commands.summaries = {
-    "bench": "Measure training steps and attention beside PyTorch and JAX.",
-    "bound": "Compare how many examples the bounds ask for.",
-    "check": "Check this installation, your own kernel, and other frameworks.",
-    "construct": "Write down weights that compute a sparse Boolean function.",
-    "explain": "Work attention by hand, forward and backward.",
-    "learn": "Learn a sparse Boolean function from examples.",
-    "plot": "Draw the runs of sweeps, and say how many samples they needed.",
-    "predict": "Apply a saved MODEL to new rows.",
-    "reproduce": "Rerun results of the literature on these primitives.",
-    "sweep": "Find how many examples learning takes at each context length.",
-}
+def main(args=None, **options):
+    """Run the command line and exit; `minitf`, `python -m minitf` and `python cli.py` all do."""
+    with stop:
+        stop.at_once = True
+        from minitf.commands import commands
+        commands.main(args, **options)
 
-main = commands.main        # `minitf`, `python -m minitf` and `python cli.py` all run it
+
+def __getattr__(name):
+    if name != "commands":
+        raise AttributeError(f"module 'minitf.cli' has no attribute {name!r}")
+    from minitf.commands import commands
+    return commands

@@ -6,7 +6,7 @@ import click
 
 from minitf.checks import require
 from minitf.commands.options import SIZES, labels_of
-from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.commands.shell import bad_input, check_outputs, need, outputs
 from minitf.files import VERSION, as_json, write_whole
 from minitf.tasks import KINDS
 from minitf.theory import MOST, NORMS, bound_table, rademacher_table, rounded
@@ -71,6 +71,7 @@ def bound(task, k, level, table, T, eps, delta, norms, m, csv, plot, json):
     with bad_input():
         check_outputs(plot=plot, csv=csv)
         require(max(T) <= 1 << 40, "T", "lengths of at most 2^40", max(T))
+        require((m or 0) <= 1 << 40, "m", "at most 2^40", m)
         if figures is not None:
             require(len(set(T)) > 1, "T", "at least two lengths, to plot growth", T)
             require((norms or {}).get("B_X", 2) >= math.sqrt(2), "norms",
@@ -84,6 +85,8 @@ def bound(task, k, level, table, T, eps, delta, norms, m, csv, plot, json):
                          "version": VERSION}
         if figures is not None:
             record["rademacher"] = rademacher_table(k, norms=norms, **rule)
+    with outputs():
+        if figures is not None:
             figures.bounds(record, plot)
         if csv is not None:
             write_whole(csv, lambda file: file.write(as_csv(rows).encode()))

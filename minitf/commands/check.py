@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from minitf.commands.progress import watched
-from minitf.commands.shell import bad_input, installed, need
+from minitf.commands.shell import bad_input, installed, need, only_with, outputs
 from minitf.files import as_json, check_writable, write_whole
 
 SHOWN = 10              # disagreements that a table lists
@@ -128,7 +128,8 @@ def check_kernel(kernel, seed, junit, **options):
         check_writable(junit)
     report = kernels.check_kernel(kernel, seed=seed, **options)
     if junit is not None:
-        write_whole(junit, lambda file: file.write(kernels.junit(report).encode()))
+        with outputs():
+            write_whole(junit, lambda file: file.write(kernels.junit(report).encode()))
     return report
 
 
@@ -174,6 +175,8 @@ def check(what, kernel, seed, json, **options):
         raise click.UsageError("a kernel, MODULE:FUNCTION, belongs to check kernel and to it alone")
     skipped = [name for name in FRAMEWORKS if what == "all" and not installed(name)]
     names = [name for name in KINDS if name not in skipped] if what == "all" else [what]
+    with bad_input():
+        only_with(what == "kernel", "with check kernel", *options)
     kinds = KINDS | {"kernel": (lambda seed: check_kernel(kernel, seed, **options), show_kernel)}
     reports = {}
     for name in names:

@@ -4,7 +4,7 @@ import click
 
 from minitf.checks import integer, require
 from minitf.commands.options import labels_of
-from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.commands.shell import bad_input, check_outputs, need, outputs
 from minitf.files import VERSION, as_json
 from minitf.lab import streams
 from minitf.tasks import KINDS, sample_task
@@ -56,7 +56,7 @@ def construct(task, k, T, eps, level, table, seed, save, plot, json):
         params, model, certificate = weights_of(drawn, eps)
     result = as_result(params, model, drawn)
     record = record_of(drawn, result, certificate, verify(params, model, drawn, rng), seed)
-    with bad_input():
+    with outputs():
         if figures is not None:
             figures.construction(record, result.strength(), certificate.readout, plot)
         if save is not None:

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from minitf.checks import require
-from minitf.commands.shell import bad_input, check_outputs
+from minitf.commands.shell import bad_input, check_outputs, outputs
 from minitf.files import as_json
 
 
@@ -46,7 +46,8 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
             alone(name, attention or html is not None, "--attention")
         check_outputs(html=html)
         if html is not None:
-            page.write_page(html, **options)
+            with outputs():
+                page.write_page(html, **options)
             click.echo(f"Written    {html}")
             return 0
         if blank is not None:

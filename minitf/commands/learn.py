@@ -5,7 +5,7 @@ from minitf.checks import require
 from minitf.commands.options import labels_of
 from minitf.commands.progress import Line, progress
 from minitf.commands.report import report
-from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.commands.shell import bad_input, check_outputs, need, outputs
 from minitf.files import as_json
 from minitf.lab import HOLDOUT, MODELS, plan_table, plan_task, read_table
 from minitf.tasks import KINDS
@@ -76,10 +76,10 @@ def learn(data, save, plot, json, threads, verbose, **options):
     stages = ("training", plan.steps), ("fresh examples", HOLDOUT)
     with progress(*stages) as callbacks:
         result, record = plan.run(*callbacks)
-    with bad_input():
+    with outputs():
         if figures is not None:
             figures.learning(record, result, plot)
-        if save is not None:            # last, and quick: all of the files are written, or none
+        if save is not None:
             result.save(save, **saved_with(record))
     more = {"counting": callbacks[1].seconds, "verbose": verbose}
     click.echo(as_json(record) if json else report(record, save, plot, **more))

@@ -8,7 +8,7 @@ import click
 
 from minitf.checks import require
 from minitf.commands.options import SIZE
-from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.commands.shell import bad_input, check_outputs, need, outputs
 from minitf.files import as_json, write_whole
 from minitf.lab import (
     IDENTITY,
@@ -66,7 +66,7 @@ def plot(files, output, csv, size, panel, against, published, json):
             compare(rows, runs, against)
     series = [list(group) for _, group in groupby(rows, series_of)]
     fitted = [fit_laws(group) for group in series]
-    with bad_input():
+    with outputs():
         if figures is not None:
             figures.draw(runs, rows, output, size, panel, beside)
         if csv is not None:

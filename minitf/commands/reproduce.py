@@ -6,7 +6,7 @@ import click
 
 from minitf.checks import choice, require
 from minitf.commands.progress import watched
-from minitf.commands.shell import bad_input, check_outputs, need
+from minitf.commands.shell import bad_input, check_outputs, need, outputs
 from minitf.files import as_json
 
 
@@ -72,7 +72,8 @@ def reproduce(name, output, out, json):
         found[each] = judged(page, rows, seconds, entries.met(page, rows))
         if not json:
             click.echo("\n".join(report(each, found[each])))
-        if style is not None:
+    if style is not None:
+        with outputs():
             figure = importlib.import_module("matplotlib.figure").Figure(layout="constrained")
             page.draw(figure, curves)
             style.save(figure, output)

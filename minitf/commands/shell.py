@@ -7,11 +7,13 @@ import contextlib
 import importlib.util
 import os
 import sys
+import traceback
 
 import click
 
-from minitf.files import check_writable
+from minitf.files import check_writable, harmless, stop, together
 
+LONGEST = 300           # letters of a message
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
@@ -33,7 +35,9 @@ class Commands(click.Group):
 
     def get_command(self, context, name):
         if name in self.summaries:
-            return getattr(importlib.import_module(f"minitf.commands.{name}"), name)
+            found = getattr(importlib.import_module(f"minitf.commands.{name}"), name)
+            stop.at_once = False
+            return found
 
     def format_commands(self, context, formatter):
         with formatter.section("Commands"):
@@ -41,31 +45,48 @@ class Commands(click.Group):
 
     def main(self, args=None, **options):
         """Run the command line and exit: with the code that the command returned; with one line on
-        stderr and 2 for bad input, 130 for Ctrl-C."""
+        stderr and 2 for bad input, 130 for Ctrl-C (143 for SIGTERM), 3 for a defect of ours."""
         args = sys.argv[1:] if args is None else list(args)
         choose_threads(args)
-        stdout = sys.stdout
+        stdout, lines = sys.stdout, ""
         sys.stdout = Output(stdout)
         try:
             sys.exit(super().main(args, "minitf", **options | {"standalone_mode": False}) or 0)
         except click.ClickException as error:
             code, text = 2, f"Error: {error.format_message()}"
         except MemoryError as error:
-            code, text = 2, f"Error: not enough memory: {error}"
+            words = " ".join(args)
+            code, text = 2, f"Error: not enough memory for {words}" + f": {error}" * bool(str(error))
         except OSError as error:                # such as a full disk under stdout
-            code, text = 2, f"Error: {error}"
+            code, text = 2, f"Error: {reason(error)}"
         except (KeyboardInterrupt, click.Abort) as error:
             said = error.__cause__ or error         # click raises Abort from the KeyboardInterrupt
-            code, text = 130, f"interrupted: {str(said) or 'nothing was written'}"
+            code, text = 128 + (stop.number or 2), f"interrupted: {str(said) or stop.said()}"
+        except Exception as error:
+            code, text = 3, f"Error: a defect of minitf: {type(error).__name__}: {error}"
+            lines = traceback.format_exc()
+            if stop.number is not None:             # what Ctrl-C became on its way
+                code, text, lines = 128 + stop.number, f"interrupted: {stop.said()}", ""
         finally:
             sys.stdout = stdout
-        click.echo(" ".join(text.split()), err=True)
+        click.echo(harmless(lines) + shortened(harmless(" ".join(text.split()))), err=True)
         sys.exit(code)
 
 
+def reason(error):
+    """What an OSError says, without its number."""
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else \
+        str(error.strerror or error)
+
+
+def shortened(text):
+    """A message without its middle, where it is long."""
+    return text if len(text) <= LONGEST else f"{text[:200]} ... {text[205 - LONGEST:]}"
+
+
 class Output:
-    """stdout, for which a letter that its code page lacks is a question mark, and a reader that has
-    left (as in `minitf learn | true`) no fault of the run."""
+    """stdout, made harmless; a letter that its code page lacks is a question mark, and a reader
+    that has left (as in `minitf learn | true`) no fault of the run."""
 
     def __init__(self, stream):
         self.stream = stream
@@ -76,7 +97,7 @@ class Output:
         return getattr(self.stream, name)
 
     def write(self, text):
-        return self.quietly(self.stream.write, text)
+        return self.quietly(self.stream.write, harmless(text))
 
     def flush(self):
         self.quietly(self.stream.flush)
@@ -86,6 +107,8 @@ class Output:
             return call(*words)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "stdout") from None
 
 
 def choose_threads(args):
@@ -108,8 +131,7 @@ def bad_input():
     try:
         yield
     except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
-        raise click.ClickException(text) from None
+        raise click.ClickException(reason(error)) from None
     except (ValueError, TypeError) as error:
         name, colon, rest = str(error).partition(": ")
         options = {option.name: option.opts[0]
@@ -117,13 +139,34 @@ def bad_input():
         raise click.ClickException(options.get(name, name) + colon + rest) from None
 
 
+@contextlib.contextmanager
+def outputs():
+    """bad_input, for a block that writes: its files appear at its end, all of them or none."""
+    with bad_input(), together():
+        yield
+
+
+def only_with(condition, when, *names):
+    """Refuse options that were given and would mean nothing."""
+    from minitf.checks import require
+
+    context = click.get_current_context()
+    for name in names:
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        require(condition or not given, name, f"only {when}", context.params[name])
+
+
 def need(module, package, extra):
     """Import a module of ours that needs an extra, or say which one is missing."""
+    stop.at_once = True                         # half an import is no state to go on from
     try:
         importlib.import_module(package)
     except ImportError:
         raise click.ClickException(missing(package, extra)) from None
-    return importlib.import_module(module)
+    else:
+        return importlib.import_module(module)
+    finally:
+        stop.at_once = False
 
 
 def missing(package, extra):

@@ -106,13 +106,16 @@ class Report(Line):
 @contextlib.contextmanager
 def kept(report, out):
     """Whatever ends a sweep early: say what was kept."""
-    kept = "finished runs are kept in"
+    def kept(*more):
+        runs = f"{report.new} finished runs are kept in {out}, the same command goes on"
+        return "; ".join([*map(str, more), *[runs] * (report.new > 0)])
+
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{report.new} {kept} {out}, the same command goes on") from None
+        raise KeyboardInterrupt(kept()) from None
     except RuntimeError as error:
-        raise click.ClickException(f"{error}; {report.new} {kept} {out}") from None
+        raise click.ClickException(kept(error)) from None
     finally:
         report.end()
 

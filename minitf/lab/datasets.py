@@ -3,15 +3,13 @@
 What is no table of bits is refused in one line that names the column and says how to make bits of
 it. Files hold no pickles.
 """
-import gzip
 import io
-import sys
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
 from minitf.checks import bits, describe, shape
+from minitf.files import read_array, read_arrays, read_whole, roomy
 from minitf.lab.columns import (
     fault_of,
     is_bit,
@@ -48,7 +46,7 @@ def read_table(path, label=None, columns=None, *, positive=None, drop=(), delimi
     Errors: OSError for a file that cannot be opened; ValueError or TypeError naming the file, the
     column and the line.
     """
-    data = read_bytes(path)
+    data = read_whole(path)
     options = {"label": label, "positive": positive, "drop": drop}
     if data[:4] == b"PK\3\4" or data[:6] == b"\x93NUMPY" or str(path).lower().endswith(".npz"):
         return table_of(*arrays_of(path, data, columns), columns=columns, path=path, **options)
@@ -76,19 +74,6 @@ def read_table(path, label=None, columns=None, *, positive=None, drop=(), delimi
     need(keep, path, "at least one column of bits beside the label", some(names))
     X = np.ascontiguousarray(cells[:, keep] if len(keep) < len(names) else cells[:, :len(names)])
     return Table(X, tuple(names[i] for i in keep), y, label, positive, tuple(notices))
-
-
-def read_bytes(path):
-    """The bytes of a file, or of standard input, uncompressed."""
-    if path == "-":
-        data = sys.stdin.buffer.read()
-    else:
-        with open(path, "rb") as file:
-            data = file.read()
-    try:
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise ValueError(f"{path}: expected a whole .gz file, got a damaged one") from None
 
 
 def header_of(path, text, delimiter):
@@ -142,9 +127,10 @@ def arrays_of(path, data, columns):
     """X, its names and y of an .npz file, or the columns of an .npy file, whose last is y."""
     wanted = ("X", "names", "columns") if columns is not None else ("X", "y", "names", "columns")
     try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-        arrays = found if isinstance(found, np.ndarray) else \
-            {name: found[name] for name in wanted if name in found.files}
+        if data[:6] == b"\x93NUMPY":
+            found = read_array(io.BytesIO(data), len(data))
+        else:
+            arrays, found = read_arrays(io.BytesIO(data), roomy(len(data)), wanted)
     except Exception as error:                  # of a dozen kinds: many parsers read the bytes
         excel = " (an Excel workbook? save it as CSV)" if b"xl/" in data[:1 << 16] else ""
         plain = "an .npz file of plain arrays"
@@ -157,9 +143,12 @@ def arrays_of(path, data, columns):
             found = found[:, :-1]               # without the label
         return found, None, None
     for name in wanted[:1 if columns is not None else 2]:
-        need(name in arrays, path, f"an array {name}", some(found.files) or "none")
+        need(name in arrays, path, f"an array {name}", some(found) or "none")
     names = arrays.get("names", arrays.get("columns"))
-    return arrays["X"], None if names is None else [str(name) for name in names], arrays.get("y")
+    names = None if names is None else [str(name) for name in np.ravel(names)]
+    twice = [name for name in names or () if names.count(name) > 1]
+    need(not twice, path, "no column name twice", repr(twice and twice[0]))
+    return arrays["X"], names, arrays.get("y")
 
 
 def count(columns):

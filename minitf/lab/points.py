@@ -12,22 +12,12 @@ import numpy as np
 
 from minitf.checks import require
 from minitf.lab.journal import read
-from minitf.lab.protocol import METHODS, OPTIONAL, PROTOCOL, TASKS, rule_of
+from minitf.lab.lines import HUGE, IDENTITY, checker
+from minitf.lab.protocol import METHODS, TASKS, rule_of
 from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotonic, reach
 from minitf.tasks import mean_label, ones_by_count, truth_table
 from minitf.theory import fano_m, log_supports
 
-IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit", *OPTIONAL)
-HUGE = 2 ** 53            # whole numbers below it are exact as floats
-NUMBER, MAYBE = (int, float), (int, float, type(None))
-FIELDS = {              # what a run must hold, and as what
-    "task": str, "k": int, "p": NUMBER, "noise": NUMBER, "method": str, "model": (str, type(None)),
-    "limit": MAYBE, "seed": int, "T": int, "m": int, "rep": int, "m_star": MAYBE, "attempts": int,
-    "success": (bool, type(None)), "success_any": (bool, type(None)), "timeout": bool,
-    "seconds": NUMBER, "steps": MAYBE, "train_loss": MAYBE, "attention": MAYBE,
-    "fourier_gap": MAYBE, "snapshots": list, "curve": (list, type(None)),
-    "level": (int, type(None)), "table": (str, type(None)), "ambiguous": (str, type(None)),
-    "rate": MAYBE}
 ROW = {
     "T": "positions",
     "runs": "runs that trained",
@@ -136,19 +126,12 @@ def read_runs(paths):
     Errors: OSError; ValueError for another kind of file or line, another protocol, a run that is
     there twice, and where nothing was trained.
     """
-    seen, runs = {}, []
+    runs, check = [], checker()
     for path in paths:
-        found = read(path)
+        found = read(path, check)
         if not found:
             raise ValueError(f"{path}: expected at least one run, got none")
-        for number, run in enumerate(found, 1):
-            where = f"{path}, line {number}"
-            check_run(where, run)
-            key = tuple(run.get(name) for name in (*IDENTITY, "seed", "T", "m", "rep"))
-            if key in seen:
-                raise ValueError(f"{where}: expected every run once, got that of {seen[key]} again")
-            seen[key] = where
-            runs.append(run)
+        runs += found
     if all(run["success"] is None for run in runs):
         raise ValueError(f"{paths[0]}: expected a run that trained, got ambiguous samples alone")
     return runs
@@ -160,28 +143,9 @@ def read_published(path):
         with open(path, newline="", encoding="utf-8") as file:
             cells = [(int(row["T"]), int(row["m"]), float(row["share"]))
                      for row in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, csv.Error):
         cells = []
-    known = cells and all(0 <= share <= 1 for _, _, share in cells)
+    known = cells and all(0 < T < HUGE and 0 < m < HUGE and 0 <= share <= 1
+                          for T, m, share in cells)
     require(known, "published", "a CSV with columns T, m, share (0 to 1)", path)
     return cells
-
-
-def check_run(where, run):
-    """Refuse a line that is no run of this protocol."""
-    require(run["protocol"] == PROTOCOL, where, f"a run of protocol {PROTOCOL}", run["protocol"])
-    wrong = [key
-             for key, kind in FIELDS.items()
-             if not isinstance(run.get(key, None if key in OPTIONAL else ...), kind)]
-    if not wrong:
-        wrong += [name
-                  for name, known in (("task", TASKS), ("method", METHODS))
-                  if run[name] not in known]
-        ranges = {"k": (1, 20), "T": (run["k"], HUGE), "m": (1, HUGE), "m_star": (0, HUGE),
-                  "attempts": (1, HUGE), "p": (2 ** -40, 1 - 2 ** -40), "noise": (0, 0.5),
-                  "seconds": (0, HUGE)}
-        wrong += [name for name, (least, most) in ranges.items()
-                  if run[name] is not None and not least <= run[name] <= most]
-    if wrong:
-        raise ValueError(f"{where}: expected a run of a sweep, got one without a proper "
-                         f"{', '.join(wrong)}")

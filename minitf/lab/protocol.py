@@ -124,6 +124,7 @@ def check_job(config, T, m):
     """Refuse, before any work, a context length or a sample size that a trial could not take."""
     k, method = config["k"], config["method"]
     require(integer("T", T, 1) >= k, "T", f"at least k = {k}", T)
+    require(T <= LARGEST, "T", "at most 2^30", T)
     require(m * T <= LARGEST, "m",
             f"at most {LARGEST // T} examples of {T} bits (2^30 bits in all)", m)
     checkable = method != "exact-search" or is_checkable(config["task"], T, k)

@@ -11,13 +11,16 @@ import contextlib
 from collections import Counter
 
 from minitf.checks import integer, require
+from minitf.files import stop
 from minitf.lab.journal import Journal
+from minitf.lab.lines import checker
 from minitf.lab.protocol import LARGEST, OPTIONAL, check_job, identity, yardstick
 from minitf.lab.workers import crew
 
 CAP = 4096              # the most examples that an adaptive design asks for
 PILOT = 5               # trials a sample size while it looks for the transition
 LOWEST = -4             # not below m*/2, where most sets are ambiguous and those left are odd ones
+MOST = 10 ** 6          # runs of one sweep
 FAR = 8, 4              # (first, stride) where many parameters learn: 4 m*, twice or half that
 COUNTS = ("ambiguous", "timeouts", "redrawn")
 
@@ -107,9 +110,11 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     """
     config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed,
                       level=level, table=table, ambiguous=ambiguous, success=success)
-    reps, jobs = integer("reps", reps, 1), integer("jobs", jobs, 1, 1024)
     lengths = several("T", "at least one context length", T)[::-1]
     sizes = None if m == "auto" else several("m", "auto or at least one sample size", m)
+    grid = len(lengths) * len(sizes or [0])
+    require(grid <= MOST, "T", f"at most {MOST} pairs of T and m", grid)
+    reps, jobs = integer("reps", reps, 1, MOST // grid), integer("jobs", jobs, 1, 1024)
     for t in lengths:
         check_job(config, t, sizes[-1] if sizes else 1)
 
@@ -120,10 +125,12 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
         return adaptive(max(1, yardstick(config, t)), reps, min(CAP, LARGEST // t), *far)
 
     with (crew(jobs, dask, executor) as workers,
-          contextlib.closing(Journal(path, OPTIONAL | config, OPTIONAL)) as journal):
+          contextlib.closing(
+              Journal(path, OPTIONAL | config, OPTIONAL, checker)) as journal):
         done = {(record["T"], record["m"], record["rep"]): record for record in journal.records}
         rounds = {t: missing(design(t), t, done) for t in lengths}
         run(rounds, config, done, journal, workers, progress)
+        journal.keep()
     return [record
             for record in done.values()
             if record["T"] in rounds and (not sizes or record["m"] in sizes)]
@@ -152,15 +159,16 @@ def run(rounds, config, done, journal, workers, progress):
         hand_out(t)
     while waiting.total():
         for record in workers.finished():
-            t = record["T"]
-            journal.append(record)
-            done[t, record["m"], record["rep"]] = record
-            finished.append(record)
-            waiting[t] -= 1
-            if not waiting[t]:
-                hand_out(t)
-            if progress is not None:
-                progress(finished, waiting)
+            with stop.held():                   # what is kept is counted
+                t = record["T"]
+                journal.append(record)
+                done[t, record["m"], record["rep"]] = record
+                finished.append(record)
+                waiting[t] -= 1
+                if not waiting[t]:
+                    hand_out(t)
+                if progress is not None:
+                    progress(finished, waiting)
 
 
 def table(records):

@@ -30,7 +30,8 @@ class Processes(ProcessPoolExecutor):
             return super().submit(*work)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return super().submit(*work)
+            with at_hand(self._max_workers):
+                return super().submit(*work)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -106,6 +107,16 @@ def crew(jobs=1, dask=None, executor=None):
 
 
 @contextlib.contextmanager
+def at_hand(jobs):
+    """Say so where the machine has no processes, open files or shared memory for workers."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RuntimeError(f"jobs: expected {jobs} worker processes, got none: {why}") from None
+
+
+@contextlib.contextmanager
 def processes(jobs):
     """A function that starts an executor of so many processes, one BLAS thread each; they end with
     this block.
@@ -114,11 +125,13 @@ def processes(jobs):
     block is left or because this process was killed, the worker ends at once.
     """
     context, executor = multiprocessing.get_context("spawn"), None
-    theirs, ours = context.Pipe(duplex=False)
+    with at_hand(jobs):
+        theirs, ours = context.Pipe(duplex=False)
 
     def start():
         nonlocal executor
-        executor = Processes(jobs, context, begin, (theirs,))
+        with at_hand(jobs):
+            executor = Processes(jobs, context, begin, (theirs,))
         return executor
 
     before = {name: os.environ.get(name) for name in ONE_THREAD}
@@ -127,7 +140,8 @@ def processes(jobs):
         yield start
     finally:
         ours.close()                            # the workers end at once: no long wait
-        executor.shutdown(wait=True, cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

@@ -14,6 +14,8 @@ from minitf.ops import sigmoid
 from minitf.projections import reals
 from minitf.tasks import bits
 
+LARGEST = 1 << 26       # entries of fixed positions, T x d, that a file may ask for
+
 
 def logits_of(params, X, model):
     """Logits (m,) of examples X (m, T), computed in blocks of rows."""
@@ -152,11 +154,24 @@ class Result:
         save_arrays(path, {**arrays, **means}, **header)
 
 
+def check_header(header, T):
+    """Refuse entries that `names` and `minitf predict` could not work with."""
+    names, rule = header.get("names") or [], header.get("rule")
+    require(isinstance(names, list), "names", "a list", names, TypeError)
+    for text in [*names, header.get("label") or "", header.get("positive") or ""]:
+        require(isinstance(text, str), "names, label, positive", "texts", text, TypeError)
+    if rule is not None:
+        for t in rule["columns"]:
+            integer("columns", t, 0, T - 1)
+        shape("table", bits("table", rule["table"], ndim=1), (1 << min(len(rule["columns"]), 20),))
+
+
 def load(path):
     """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a
     damaged file."""
     arrays, header = load_arrays(path)
     try:
+        require(header["model"].get("L", 1) <= len(arrays), "L", "a layer for each", len(arrays))
         model = {name: math.inf if value is None else value
                  for name, value in header.pop("model").items()}
         if model.pop("normalise", "softmax") != "softmax":      # a field of older files
@@ -164,11 +179,14 @@ def load(path):
         model, negations = ModelConfig(**model), header.pop("negations", False)
         require(negations is False or negations is True and model.T % 2 == 0, "negations",
                 "true, of an even number of bits", negations)
+        small = model.positions == "learned" or model.is_paper or model.T * model.d <= LARGEST
+        require(small, "T", f"at most {LARGEST} entries of fixed positions", model.T)
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
         means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
         same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
         for name, value in {**params, **arrays}.items():
             reals(name, value)
+        check_header(header, model.T // (1 + negations))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None
     return Result(params, model, arrays["weights"], arrays["shares"], arrays["frequency"],

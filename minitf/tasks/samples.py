@@ -150,6 +150,7 @@ def sample_task(rng, kind, T, k, *, level=None, table=None, p=None, noise=0.0):
     require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
     drawn = kind in ("symmetric", "junta") and table is None
     require(not drawn or k <= 20, "k", "at most 20 (a rule is kept as a table of 2^k labels)", k)
+    require(not drawn or level is None, "level", f"nothing with {kind}", level)
     rule = random_table(rng, kind, k) if drawn else truth_table(kind, k, level, table)
     support = np.sort(rng.choice(T, k, replace=False)).tolist()
     p = balanced_p(rule) if p is None else p

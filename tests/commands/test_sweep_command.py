@@ -64,7 +64,7 @@ def test_the_table_counts_ambiguous_trials_and_timeouts_apart():
     (["--m", "0"], "'--m': expected positive integers"),
     (["--T", "2"], "--T: expected at least k = 3, got 2"),
     (["--k", "0"], "--k: expected an integer >= 1, got 0"),
-    (["--reps", "0"], "--reps: expected an integer >= 1, got 0"),
+    (["--reps", "0"], "--reps: expected an integer from 1 to 250000, got 0"),
     (["--jobs", "0"], "--jobs: expected an integer from 1 to 1024, got 0"),
     (["--seed", "-1"], "--seed: expected an integer >= 0, got -1"),
     (["--p", "1"], "--p: expected a probability above 0 and below 1, got 1.0"),
@@ -139,4 +139,4 @@ def test_ctrl_c_says_what_was_kept(tmp_path):
     out, err = process.communicate(timeout=20)
     n = len(journal.read(tmp_path / "runs.jsonl"))
     assert process.returncode == 130 and out == "" and time.monotonic() - start < 5
-    assert err.lstrip() in [f"interrupted: {k} finished runs are kept in runs.jsonl, the same command goes on\n" for k in (n, n - 1)]
+    assert err.splitlines()[-1] == f"interrupted: {n} finished runs are kept in runs.jsonl, the same command goes on"

@@ -235,7 +235,7 @@ def test_compressed_files_can_be_read(tmp_path):
     whole = path.read_bytes()
     for damaged in whole[:-4], whole[:12] + b"\xff" + whole[13:], whole[:-8] + bytes(8):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a file of runs"):
+        with pytest.raises(ValueError, match=r"runs.jsonl.gz: expected a whole \.gz file, got a damaged one"):
             journal.read(path)
 
 

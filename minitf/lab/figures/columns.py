@@ -1,5 +1,5 @@
 """The picture of a user's own table: the strongest columns by name, the rule, the rows held out."""
-from minitf.lab.figures.style import BLACK, BLUE, GREY, save
+from minitf.lab.figures.style import BLACK, BLUE, GREY, plain, save
 
 STRENGTH = "how often a flipped bit flips the answer", "attention of [CLS]"
 
@@ -34,11 +34,10 @@ def columns(record, path):
         ax.spines[["top", "right"]].set_visible(False)
     rule = f"{record['label']} = {record['rule']}"
     text = rule if record["certain"] else f"perhaps {rule}"
-    figure.suptitle(fill(shorten(text.replace("$", r"\$"), 300), 72), x=0.01, ha="left")
+    figure.suptitle(plain(fill(shorten(text, 300), 72)), x=0.01, ha="left")
     save(figure, path)
 
 
 def shorten_middle(name, most=44):
-    """A name without its middle, where it is long; a dollar is no mathematics."""
-    name = name.replace("$", r"\$")
-    return name if len(name) <= most else f"{name[:most // 2]}...{name[-most // 2 + 3:]}"
+    """A name without its middle, where it is long."""
+    return plain(name if len(name) <= most else f"{name[:most // 2]}...{name[-most // 2 + 3:]}")

@@ -1,8 +1,9 @@
 """What all figures share: colours, axes, files."""
 import math
 import os
+import warnings
 
-from minitf.files import write_whole
+from minitf.files import harmless, write_whole
 
 # A palette that stays apart in print and in colour-blind eyes (Okabe and Ito 2008).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
@@ -34,11 +35,17 @@ def plain_log(ax, name):
     axis.set_minor_formatter(NullFormatter())
 
 
+def plain(text):
+    """Text of a file for a figure: a dollar is no mathematics, and nothing is a command."""
+    return harmless(text).replace("$", r"\$")
+
+
 def save(figure, path):
     """Write a figure whole or not at all, in the format that the ending of the path names (PNG
     without one)."""
     from matplotlib import rc_context
 
     kind = os.path.splitext(path)[1].lstrip(".").lower() or "png"
-    with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):           # letters stay letters
+    with rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")          # a letter that the font lacks is a box
         write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=120))
