@@ -6,7 +6,7 @@ import click
 
 from minitf.checks import require
 from minitf.commands.options import PAIRS, SIZES, some_of
-from minitf.commands.shell import bad_input, installed, missing, only_with
+from minitf.commands.shell import alone, bad_input, installed, missing
 from minitf.files import VERSION, as_json
 from minitf.lab.bench import measure as lab
 
@@ -39,7 +39,7 @@ def bench(against, part, sizes, threads, seconds, json):
         have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         require(max(threads) <= have, "threads", f"at most the {have} processors of this process",
                 max(threads))
-        only_with("step" in part, "with --part step", "sizes")
+        alone("sizes", "step" in part, "--part step")
         libraries = libraries_of(against)
     records = []
     for name in part:

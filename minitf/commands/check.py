@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from minitf.commands.progress import watched
-from minitf.commands.shell import bad_input, installed, need, only_with, outputs
+from minitf.commands.shell import alone, bad_input, installed, need, outputs
 from minitf.files import as_json, check_writable, write_whole
 
 SHOWN = 10              # disagreements that a table lists
@@ -176,7 +176,8 @@ def check(what, kernel, seed, json, **options):
     skipped = [name for name in FRAMEWORKS if what == "all" and not installed(name)]
     names = [name for name in KINDS if name not in skipped] if what == "all" else [what]
     with bad_input():
-        only_with(what == "kernel", "with check kernel", *options)
+        for name in options:
+            alone(name, what == "kernel", "check kernel")
     kinds = KINDS | {"kernel": (lambda seed: check_kernel(kernel, seed, **options), show_kernel)}
     reports = {}
     for name in names:

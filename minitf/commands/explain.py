@@ -1,13 +1,10 @@
 """explain: attention worked by hand, a blank to fill in, a live page."""
 import importlib
-import sys
 
 import click
-from click.core import ParameterSource
 
-from minitf.checks import require
-from minitf.commands.shell import bad_input, check_outputs, outputs
-from minitf.files import as_json
+from minitf.commands.shell import alone, bad_input, check_outputs, chosen, outputs
+from minitf.files import as_json, read_whole
 
 
 @click.command(epilog="""\b
@@ -51,30 +48,10 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
             click.echo(f"Written    {html}")
             return 0
         if blank is not None:
-            text = None if answer is None else given(answer)
+            text = None if answer is None else read_whole(answer).decode(errors="replace")
             found = page.blank(blank, text, attention=attention or None, **options)
             click.echo(found.text)
             return int(found.right is False)
         record = page.explain_attention(**options) if attention else page.explain(**sizes)
     click.echo(as_json(record) if json else page.render(record))
     return 0
-
-
-def chosen(name):
-    """Whether an option was given."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.COMMANDLINE
-
-
-def alone(name, allowed, beside):
-    """Refuse an option that was given where it would do nothing."""
-    got = click.get_current_context().params[name]
-    require(allowed or not chosen(name), name, f"{beside} beside it", got)
-
-
-def given(answer):
-    """What a learner hands in: the text of a file, or of stdin."""
-    if answer == "-":
-        return sys.stdin.read()
-    with open(answer, encoding="utf-8") as file:
-        return file.read()

@@ -33,7 +33,7 @@ class WordOr(click.ParamType):
 
 def positive(word):
     """A positive integer in decimal digits."""
-    if not (word.isdecimal() and int(word) > 0):
+    if not (word.isdecimal() and 0 < int(word) < 10 ** 300):
         raise ValueError
     return int(word)
 

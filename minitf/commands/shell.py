@@ -13,8 +13,22 @@ import click
 
 from minitf.files import check_writable, harmless, stop, together
 
+ENDS = {"standalone_mode": False, "color": True}      # main prints errors, Output sees to colours
 LONGEST = 300           # letters of a message
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
+
+
+class Whole(click.types.IntParamType):
+    """Integers that fit into a float."""
+
+    def convert(self, value, param, context):
+        number = super().convert(value, param, context)
+        if number.bit_length() > 1000:
+            self.fail(f"expected at most 300 digits, got {len(value)}", param, context)
+        return number
+
+
+WHOLE = Whole()
 
 
 class Commands(click.Group):
@@ -37,6 +51,8 @@ class Commands(click.Group):
         if name in self.summaries:
             found = getattr(importlib.import_module(f"minitf.commands.{name}"), name)
             stop.at_once = False
+            for param in found.params:
+                param.type = WHOLE if param.type is click.INT else param.type
             return found
 
     def format_commands(self, context, formatter):
@@ -51,12 +67,12 @@ class Commands(click.Group):
         stdout, lines = sys.stdout, ""
         sys.stdout = Output(stdout)
         try:
-            sys.exit(super().main(args, "minitf", **options | {"standalone_mode": False}) or 0)
+            sys.exit(super().main(args, "minitf", **options | ENDS) or 0)
         except click.ClickException as error:
             code, text = 2, f"Error: {error.format_message()}"
         except MemoryError as error:
-            words = " ".join(args)
-            code, text = 2, f"Error: not enough memory for {words}" + f": {error}" * bool(str(error))
+            text = ": ".join([f"Error: not enough memory for {' '.join(args)}", *error.args])
+            code = 2
         except OSError as error:                # such as a full disk under stdout
             code, text = 2, f"Error: {reason(error)}"
         except (KeyboardInterrupt, click.Abort) as error:
@@ -146,14 +162,18 @@ def outputs():
         yield
 
 
-def only_with(condition, when, *names):
-    """Refuse options that were given and would mean nothing."""
+def chosen(name):
+    """Whether an option was given."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def alone(name, allowed, beside):
+    """Refuse an option that was given where it would do nothing."""
     from minitf.checks import require
 
-    context = click.get_current_context()
-    for name in names:
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        require(condition or not given, name, f"only {when}", context.params[name])
+    got = click.get_current_context().params[name]
+    require(allowed or not chosen(name), name, f"{beside} beside it", got)
 
 
 def need(module, package, extra):

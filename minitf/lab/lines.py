@@ -1,4 +1,5 @@
-"""What a line of a file of runs must hold before anything is made of it: it may come from elsewhere.
+"""What a line of a file of runs must hold before anything is made of it: it may come from
+elsewhere.
 
     check = checker()
     check("runs.jsonl, line 7", run)            ValueError naming the place and the keys

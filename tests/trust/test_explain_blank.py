@@ -208,7 +208,7 @@ def test_an_unknown_name_lists_the_known():
 
 def test_in_a_pipe_and_from_a_file(run, monkeypatch, tmp_path):
     answer = "\n".join(" ".join(f"{x:.4f}" for x in row) for row in V["dS0"])
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(answer.encode())))
     assert run("explain", "--blank", "dS0", "--answer", "-")[:2] == (0, str(blank("dS0", answer)) + "\n")
     (tmp_path / "answer.txt").write_text(answer.replace("-", ""))
     code, out, _ = run("explain", "--blank", "dS0", "--answer", "answer.txt")
