@@ -114,7 +114,9 @@ class Journal:
                 self.append(json.loads(line))
 
     def close(self):
-        os.close(self.file)                 # and the lock goes with it
+        file, self.file = self.file, None
+        if file is not None:
+            os.close(file)                  # and the lock goes with it
 
 
 def lock(file, path):

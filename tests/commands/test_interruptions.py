@@ -8,8 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from shells import ROOT, child, strictly
+from shells import ROOT, child, one_line, strictly
+from sweeps import invent
 
+from minitf import files
 from minitf.commands import progress
 from minitf.learn import Progress
 
@@ -99,4 +101,71 @@ def test_a_full_disk_under_stdout_is_one_line():
     with open("/dev/full", "w") as full:
         process = child("learn", "--T", "16", stdout=full)
         err = process.communicate(timeout=20)[1]
-    assert process.returncode == 2 and "No space left" in err and "Traceback" not in err
+    assert process.returncode == 2 and err.endswith("Error: stdout: No space left on device\n") and "Traceback" not in err
+
+
+# Two outputs: both or none, and what is said of them is so
+
+TWO = {"learn --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
+       "construct --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
+       "bound --T 16,64 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
+
+
+def pressed_at(monkeypatch, name, call, after):
+    """Ctrl-C at a call (counted from 1) of a function of os, before it or after."""
+    real, calls = getattr(os, name), []
+
+    def pressed(*args):
+        calls.append(args)
+        if len(calls) == call and not after:
+            signal.raise_signal(signal.SIGINT)
+        result = real(*args)
+        if len(calls) == call and after:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(files.os, name, pressed)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)     # also where Ctrl-C is ignored
+
+
+@pytest.mark.parametrize("words", TWO, ids=lambda words: words.split()[0])
+def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_path, words):
+    invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for call, after in (1, True), (2, False):           # the first is whole, the second not
+        with monkeypatch.context() as patch:
+            pressed_at(patch, "fsync", call, after)
+            code, out, err = run(*words.split())
+        assert (code, out, err.strip()) == (130, "", "interrupted: nothing was written")
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("words", TWO, ids=lambda words: words.split()[0])
+@pytest.mark.parametrize("call, after", [(1, False), (1, True), (2, False), (2, True)])
+def test_ctrl_c_at_the_rename_says_what_is_written(run, monkeypatch, tmp_path, words, call, after):
+    invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
+    pressed_at(monkeypatch, "replace", call, after)
+    code, out, err = run(*words.split())
+    assert (code, out, err.strip()) == (130, "", f"interrupted: written {', '.join(TWO[words])}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*TWO[words], "old.jsonl"])
+
+
+def test_ctrl_c_at_a_rename_in_python_leaves_the_new_file_or_the_old(tmp_path, monkeypatch):
+    real = os.replace
+    for interrupt in (lambda *names: 1 / 0, lambda *names: real(*names) or 1 / 0):
+        (tmp_path / "file").write_text("old")
+        monkeypatch.setattr(files.os, "replace", interrupt)
+        with pytest.raises(ZeroDivisionError):
+            files.write_whole(tmp_path / "file", lambda file: file.write(b"new"))
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_a_full_disk_names_the_file(run, monkeypatch, tmp_path, name):
+    def full(*args):
+        raise OSError(28, "No space left on device", *map(str, args[:1] if name == "replace" else ()))
+
+    monkeypatch.setattr(files.os, name, full)
+    one_line(run("learn", "--T", 8, "--k", 1, "--save", "model.npz"), "^Error: model.npz: No space left on device$")
+    assert not list(tmp_path.iterdir())
