@@ -42,7 +42,8 @@ RECORD = {
     "method": "one of METHODS; adam: one start of at most 2,000 steps, no norm bounded; "
               "adam-starts: as learn trains; adam-all-rows: nine starts, all rows from the first",
     "model": "paper, scalar, gpt or mlp; null for a method without one",
-    "limit": "processor seconds of training after which a run is a timeout; null: none",
+    "limit": "processor seconds of training after which a run is a timeout; null: none. Where it "
+             "ends a run, `timeout` says so, and what the run found depends on the machine",
     "seed": "of the sweep",
     "T": "positions",
     "m": "examples trained on",
