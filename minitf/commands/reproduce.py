@@ -73,12 +73,17 @@ def reproduce(name, output, out, json):
         if not json:
             click.echo("\n".join(report(each, found[each])))
     if style is not None:
-        with outputs():
-            figure = importlib.import_module("matplotlib.figure").Figure(layout="constrained")
-            page.draw(figure, curves)
-            style.save(figure, output)
+        draw(page, curves, style, output)
     if json:
         click.echo(as_json(found))
+
+
+def draw(page, curves, style, output):
+    """The figure of an entry."""
+    with outputs():
+        figure = importlib.import_module("matplotlib.figure").Figure(layout="constrained")
+        page.draw(figure, curves)
+        style.save(figure, output)
 
 
 def judged(page, rows, seconds, criteria):
