@@ -84,7 +84,8 @@ def run(each, runs=100, n=6, T=8, d=10, steps=2000, lr=0.1, svm_steps=1000,
             rows.append(row(f"n = {n}, d = {d}: nuclear over Frobenius rank", narrow / wide,
                             f"{narrow:.3g} and {wide:.3g}, in {left} of {rank_runs} runs"))
     return rows, {"(a) W": cosines, "(b) K Q^T": low_rank, "d": ds, "ranks": {
-        f"n = {n}": [mean for mean, _ in found[i * len(ds):(i + 1) * len(ds)]]
+        f"n = {n}": [mean if left else (np.nan, np.nan)
+                     for mean, left in found[i * len(ds):(i + 1) * len(ds)]]
         for i, n in enumerate(ns)}}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from minitf.checks import integer
 from minitf.ops import attention
-from minitf.trust.explain.layout import CAPTIONS
+from minitf.trust.explain.layout import CAPTIONS, near
 from minitf.trust.explain.words import LINES, PARAMETERS
 from minitf.trust.explain.work import RATE, stepped, worked, written
 
@@ -39,9 +39,8 @@ def explain(T=3, d=2, seed=0):
 
 def closing(before, after, off):
     """The sentences under the last array."""
-    same = f"within {off:.0e} of" if off else "to the last digit as"
     return ["minitf.attention(q, X, X, scale=1) returns c, and its pullback at dc returns dq and "
-            f"both parts of dX: {same} the above.",
+            f"both parts of dX, as above, {near(off)}.",
             f"A gradient points uphill. Take {RATE:g} times each from {', '.join(PARAMETERS)}, and "
             f"the loss goes from {before:.4f} to {after:.4f}."]
 

@@ -62,7 +62,12 @@ def worst(record):
     pairs = [(a["values"], a["differences"]) for a in record["arrays"]
              if a["differences"] is not None]
     off = max(np.abs(np.subtract(*pair)).max() for pair in pairs)
-    return f"Every gradient is within {off:.0e} of its differences."
+    return f"Every gradient agrees with its differences {near(off)}."
+
+
+def near(off):
+    """How well two numbers agree, in words."""
+    return f"within {off:.0e}" if off else "to the last digit"
 
 
 def wrap(text, indent=""):

@@ -13,7 +13,7 @@ import numpy as np
 
 from minitf.checks import choice, integer, real
 from minitf.ops import attention
-from minitf.trust.explain.layout import CAPTIONS
+from minitf.trust.explain.layout import CAPTIONS, near
 from minitf.trust.explain.lines import backward_lines, forward_lines
 from minitf.trust.explain.work import RATE, stepped, worked, written
 
@@ -111,10 +111,10 @@ def closing(o, values, step):
     row = o.T - 1
     gap = np.abs(values["JdA"] - values["dZ0" if o.softcap else "dS0"][row]).max()
     same = np.abs(values["D0"] - values["O0"]).max()
-    return [f"The Jacobian times dA0[{row}] and row {row} of the formula agree within {gap:.0e}, "
-            f"and the two ways to D0 within {same:.0e}.",
+    return [f"The Jacobian times dA0[{row}] and row {row} of the formula agree {near(gap)}, and "
+            f"the two ways to D0 {near(same)}.",
             "minitf.attention(q, k, v) with these heads returns the same outputs, and its pullback "
-            f"the same dq, dk and dv: within {attention_difference(o, values):.0e}.",
+            f"the same dq, dk and dv, {near(attention_difference(o, values))}.",
             f"A gradient points uphill. Take {RATE:g} times each from {', '.join(parameters(o))}: "
             f"to first order the loss falls from {values['loss']:.4f} by {RATE:g} times the sum of "
             f"all squared gradients, to {step['loss_predicted']:.4f}; what is seen is "
