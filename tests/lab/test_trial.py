@@ -92,10 +92,11 @@ def test_many_bounded_heads_are_asked_as_one_product():
     X, y = task.sample(np.random.default_rng(1), 30)
     heads = []
     trials.fit(X, y, protocol.settings(a_job(20))[0], callback=lambda state: heads.append(state.params.params()))
-    heads, model = heads[::8], protocol.settings(a_job(20))[0]
+    model = protocol.settings(a_job(20))[0]
     fast = holdout.labels_of(holdout.predictors_of(heads, model), X)
-    slow = np.array([trials.logits_of(head, X, model) > 0 for head in heads])
-    assert len(heads) > 9 and (fast == slow).all() and 0 < slow.mean() < 1
+    slow = np.array([trials.logits_of(head, X, model) for head in heads])
+    clear = np.abs(slow) > 1e-9                             # a readout held at a threshold meets ties on the way
+    assert len(heads) > 9 and (fast == (slow > 0))[clear].all() and 0 < (slow > 0).mean() < 1 and clear.mean() > 0.9
 
 
 def test_a_limit_ends_the_training_and_is_no_success():
