@@ -4,7 +4,6 @@ Every name loads the room it lives in at its first use (PEP 562), so that `impor
 more than NumPy, and the command line can choose its threads before NumPy is there.
 """
 import importlib
-from importlib import resources
 
 ROOMS = {
     "ops": """add attention attention_blocked attention_tangent attention_weights cap embed gelu
@@ -29,6 +28,7 @@ def __getattr__(name):
     if name == "__version__":
         return importlib.import_module("minitf.files").VERSION
     if name == "__bibtex__":
+        resources = importlib.import_module("importlib.resources")
         return resources.files("minitf").joinpath("cite.bib").read_text(encoding="utf-8")
     if name not in HOME:
         raise AttributeError(f"module 'minitf' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from minitf.files import stop
 def main(args=None, **options):
     """Run the command line and exit; `minitf`, `python -m minitf` and `python cli.py` all do."""
     with stop:
-        stop.at_once = True
+        stop.at_once, stop.last = True, args is None
         from minitf.commands import commands
         commands.main(args, **options)
 

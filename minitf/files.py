@@ -1,14 +1,11 @@
 """Files that appear whole or not at all, files read within bounds, and Ctrl-C; the version.
 
-Files hold arrays and strict JSON text, never pickles. NumPy is loaded when an array is written or
-read.
+Files hold arrays and strict JSON, never pickles. NumPy and others load where they are used.
 """
 import contextlib
 import contextvars
-import json
 import math
 import os
-import re
 import signal
 import stat
 import sys
@@ -17,7 +14,9 @@ VERSION = "0.1.0"       # of the library
 FORMAT = 1              # of its model files
 GZIP = b"\x1f\x8b"      # how a compressed file begins
 PIPE = 1 << 30          # the most bytes that are read of what has no end of its own
-ODD = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+ODD = (*range(9), 11, *range(12, 32), *range(127, 160), 0x200e, 0x200f, *range(0x2028, 0x202f),
+       *range(0x2066, 0x206a), *range(0xd800, 0xe000))      # what a terminal obeys, a page hides
+HARMLESS = {letter: f"\\u{letter:04x}" for letter in ODD}
 LATER = contextvars.ContextVar("later", default=None)       # list that collects (temporary, path)
 
 
@@ -27,7 +26,8 @@ class Stop:
     `at_once` is true, ends the process with one line. written: the files that have appeared."""
 
     def __init__(self):
-        self.number, self.holds, self.at_once, self.written, self.before = None, 0, False, [], {}
+        self.number, self.holds, self.written, self.before = None, 0, [], {}
+        self.at_once = self.last = False        # last: the process ends with the block
 
     def __enter__(self):
         self.__init__()
@@ -38,21 +38,21 @@ class Stop:
                     self.before[number] = signal.signal(number, self)
 
     def __exit__(self, *error):
-        for number, handler in self.before.items():
+        self.holds, self.at_once = self.holds + self.last, False
+        for number, handler in () if self.last else self.before.items():
             signal.signal(number, handler)
 
     def __call__(self, number, frame):
         first, self.number = self.number is None, number
         if self.at_once or not first:
-            os.write(2, f"interrupted: {self.said()}\n".encode(errors="replace"))
+            os.write(2, harmless(f"interrupted: {self.said()}\n").encode())
             os._exit(128 + number)
         if not self.holds:
             raise KeyboardInterrupt
 
     def said(self):
         """What there is to say of files after an interruption."""
-        return f"written {', '.join(map(str, self.written))}" if self.written else \
-            "nothing was written"
+        return f"written {', '.join(self.written)}" if self.written else "nothing was written"
 
     @contextlib.contextmanager
     def held(self):
@@ -70,8 +70,8 @@ stop = Stop()
 
 
 def harmless(text):
-    """Text without what a terminal would obey or a page would hide: such letters by number."""
-    return ODD.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)
+    """Text with such letters as numbers."""
+    return text.translate(HARMLESS)
 
 
 @contextlib.contextmanager
@@ -122,8 +122,7 @@ def write_whole(path, write):
 
 @contextlib.contextmanager
 def together():
-    """Files that write_whole writes in this block appear at its end, all of them or none, and
-    Ctrl-C comes before or after."""
+    """Files that write_whole writes in this block appear at its end, all of them or none."""
     later = []
     token = LATER.set(later)
     try:
@@ -132,7 +131,7 @@ def together():
             for temporary, path in later:
                 with naming(path):
                     os.replace(temporary, os.path.realpath(path))
-                stop.written.append(path)
+                stop.written.append(str(path))
     finally:
         LATER.reset(token)
         for temporary, _ in later:
@@ -141,8 +140,8 @@ def together():
 
 
 def read_whole(path):
-    """The bytes of a file, or of "-", standard input; of a .gz file what it unpacks to, at most 64
-    MB or 100 times its size. Of a pipe at most 1 GB are read, of a device nothing."""
+    """The bytes of a file, or of "-", standard input; of a .gz file what it unpacks to, at most
+    `roomy` of it. Of a pipe at most 1 GB are read, of a device nothing."""
     with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
         kind = 0
         with contextlib.suppress(OSError):                  # standard input that is no file
@@ -162,24 +161,24 @@ def read_whole(path):
 
 
 def roomy(size):
-    """The most bytes that a compressed file of bits may unpack to."""
+    """The most bytes that a compressed file of bits may unpack to: 64 MB or 100 times its size."""
     return max(1 << 26, 100 * size)
 
 
 def bounded(path, file, most):
     """All bytes of an open file, refused where they are more than `most`."""
-    parts, size = [], 0
+    parts = []
     while part := file.read(1 << 20):
         parts.append(part)
-        size += len(part)
-        if size > most:
-            raise ValueError(f"{path}: expected at most {most >> 20} MB, unpacked, got more "
-                             "(save it to a plain file first)")
+        if len(parts) > most >> 20:
+            raise ValueError(f"{path}: expected at most {most >> 20} MB, unpacked, got more")
     return b"".join(parts)
 
 
 def save_arrays(path, arrays, **header):
     """Write named arrays and a JSON header (format version added) to path as one `.npz` file."""
+    import json
+
     import numpy as np
 
     text = json.dumps({**header, "format": FORMAT, "version": VERSION}, allow_nan=False)
@@ -187,9 +186,8 @@ def save_arrays(path, arrays, **header):
 
 
 def read_arrays(file, most, wanted=None):
-    """{name: array} of an open `.npz` file, at most `most` bytes of them; of some, those wanted.
-    ValueError for a name that is there twice, and for an array larger than what is stored of it.
-    """
+    """{name: array} of an open `.npz` file, of those wanted, and all names; at most `most` bytes.
+    ValueError for a name that is there twice, and for an array larger than what is stored."""
     import zipfile
 
     found = {}
@@ -210,9 +208,8 @@ def read_array(file, size):
     """The array of an open `.npy` file of so many bytes."""
     import numpy.lib.format as npy
 
-    head = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else \
-        npy.read_array_header_2_0                           # of version 3 the names alone differ
-    shape, _, dtype = head(file)
+    old = npy.read_magic(file) == (1, 0)        # version 3 differs from 2 in its names alone
+    shape, _, dtype = (npy.read_array_header_1_0 if old else npy.read_array_header_2_0)(file)
     if math.prod(shape) * max(dtype.itemsize, 1) > size:
         raise ValueError(f"an array of shape {shape} in {size} bytes")
     file.seek(0)
@@ -222,6 +219,8 @@ def read_array(file, size):
 def load_arrays(path):
     """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that
     names it; none unpacks to more than 32 MB or twice its size."""
+    import json
+
     with open(path, "rb") as file:
         try:
             most = max(1 << 25, 2 * os.fstat(file.fileno()).st_size)
@@ -239,6 +238,8 @@ def load_arrays(path):
 
 def as_json(value):
     """Strict JSON text of a record: a number that is infinite or NaN becomes null."""
+    import json
+
     def strict(value):
         if isinstance(value, dict):
             return {key: strict(item) for key, item in value.items()}

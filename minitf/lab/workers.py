@@ -15,6 +15,7 @@ import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 
+from minitf.files import stop
 from minitf.lab.trial import trial
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -30,7 +31,7 @@ class Processes(ProcessPoolExecutor):
             return super().submit(*work)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with at_hand(self._max_workers):
+            with at_hand(self._max_workers), stop.held():
                 return super().submit(*work)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,6 +1,7 @@
 """The command line as a new user and as a hostile one meets it: every way in, and one line for bad input."""
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -147,6 +148,8 @@ def test_main_reads_the_arguments_of_the_process(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert (end.value.code or 0) == 0 and capsys.readouterr().out == "minitf 0.1.0\n"
+    signal.signal(signal.SIGINT, signal.default_int_handler)        # such a process has nothing left to interrupt
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
