@@ -1,8 +1,8 @@
 """How often `learn --data` finds the rule of a table, how often it states a wrong one: a measurement, not a test.
 
     python tests/own_tables.py runs.jsonl --seconds 600         draw tables and append a line for each; resumes
-    python tests/own_tables.py runs.jsonl --peers               on the same tables: lasso, tree, RuleFit (scikit-learn, imodels)
-    python tests/own_tables.py runs.jsonl --show                count the lines
+    python tests/own_tables.py others.jsonl --peers             the columns that others name (peers_of_tables), the same tables
+    python tests/own_tables.py runs.jsonl --show                count the lines of either
 
 A cell is a rule, T columns, m rows, label noise, correlation between any two columns. Tables are drawn from seeds that no choice
 was made on (--first). The whole of `learn --data` judges but for its certificate: a fifth of the rows is held out.
@@ -63,11 +63,17 @@ def ours(rule, X, y, seed):
 
 
 def peers(rule, X, y, seed):
-    """The columns that lasso, a tree and RuleFit name, and whether they are those of the rule."""
+    """The columns that others name, and whether they are those of the rule."""
     from peers_of_tables import METHODS
     wanted = () if rule is None else rule.support
-    return {name: {"exact": support == wanted, "k": len(support)} for name, method in METHODS.items()
-            for support in [method(X, y, seed)]}
+    found = {}
+    for name, method in METHODS.items():
+        try:
+            support = method(X, y, seed, len(wanted))
+        except ImportError:
+            continue
+        found[name] = {"exact": support == wanted, "k": len(support)}
+    return found
 
 
 def run(args, measure):
@@ -89,17 +95,43 @@ def lines(path):
     return [json.loads(line) for line in Path(path).read_text().splitlines()] if Path(path).exists() else []
 
 
+def show(found):
+    """A line a cell: how many tables, what was found exactly and stated, or stated and wrong; or what others found."""
+    cells = {}
+    for line in found:
+        cells.setdefault(tuple(line["cell"]), []).append(line)
+    for cell, some in sorted(cells.items(), key=lambda item: item[0][:4]):
+        n, start = len(some), "T = {:3}  m = {:6,}  noise {:4.0%}  correlation {:.1f}  {:15}".format(*cell)
+        if "stated" in some[0]:
+            stated = [line["exact"] for line in some if line["stated"]]
+            doubted = sum(line["exact"] and not line["stated"] for line in some)
+            print(f"{start} {n:3} tables: {sum(stated):3} exact and stated, {doubted:3} exact with a perhaps, "
+                  f"{len(stated) - sum(stated)} wrong and stated, {sum(line['learned'] is False for line in some)} not learned")
+        else:
+            print(start, f"{n:3} tables:", ", ".join(f"{name} {sum(line[name]['exact'] for line in some)}"
+                                                    for name in some[0] if isinstance(some[0][name], dict)))
+    stated = [line["exact"] for line in found if line.get("stated")]
+    if "stated" in found[0]:
+        wrong = len(stated) - sum(stated)
+        print(f"{len(found)} tables, a rule stated in {len(stated)}, {wrong} of them wrong"
+              + ("" if wrong else f": fewer than {1 - 0.05 ** (1 / len(found)):.2%} of such tables, with 95 % confidence"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
-    parser.add_argument("--n", type=int, default=50)
-    parser.add_argument("--first", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--only", default="", help="part of the cell, as in '(60, 500, 0.0'")
+    parser.add_argument("--n", type=int, default=50, help="tables a cell")
+    parser.add_argument("--first", type=int, default=10_000, help="the first seed")
+    parser.add_argument("--seconds", type=float, help="of processor time, then stop")
+    parser.add_argument("--only", default="", help="part of the cells, as in '(60, 500, 0.0'")
     parser.add_argument("--most", type=int, default=10_000, help="rows of the largest tables")
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--peers", action="store_true", help="measure others")
+    parser.add_argument("--show", action="store_true", help="count what the file has")
     args = parser.parse_args()
-    run(args, peers if args.peers else ours)
+    if args.show:
+        show(lines(args.file))
+    else:
+        run(args, peers if args.peers else ours)
 
 
 if __name__ == "__main__":

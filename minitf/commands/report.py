@@ -185,7 +185,7 @@ def verdict_of(record):
         yield (f"no verdict: {record['holdout_distinct']} different rows are held out, too few to "
                "tell a rule from memory (10 would do)")
     elif not record["learned"]:
-        yield "not learned: not better than chance on the rows held out"
+        yield "not learned: the rows held out do not show it better than always the same answer"
     elif not record["certain"]:
         yield "better than chance, but which columns decide is not certain"
     elif same:

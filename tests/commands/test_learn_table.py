@@ -44,6 +44,7 @@ def test_a_table_without_a_pattern_is_not_learned(run, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "coin.npz", X=rng.integers(0, 2, (100, 6)), y=rng.integers(0, 2, 100))
     code, out, err = run("learn", "--data", "coin.npz")
+    assert len(re.findall("heads?: no rule; it explains hardly more of the labels than chance would", out)) == 2
     assert code == 1 and out.endswith("\n\nnot learned: no rule explains y better than always the same answer\n")
 
 
@@ -67,6 +68,9 @@ def test_a_rule_is_said_in_one_checked_sentence(run, tmp_path, rule, said):
     code, lines, out = sentence(run, tmp_path, X, rule(X))
     assert code == 0 and lines[0].startswith(f"y = {said}   (400 of 400 rows to train on, 100 of 100 held out"), out
     assert lines[1] == "learned: better than chance, and no other rule near explains the rows as well" and len(lines) == 2
+    tried = re.findall(r"^ +(one head|16 heads): (.*)$", out, re.M)
+    assert not tried if "exactly" not in said else tried[1][1] == said and re.fullmatch(
+        said + r"; the model itself says otherwise on [1-9]\d* rows", tried[0][1]), out
 
 
 def test_copied_rows_give_no_verdict(run, tmp_path):

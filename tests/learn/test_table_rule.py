@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from minitf.learn import Evidence, Rule, Try, decide
+from minitf.learn import Evidence, Rule, Try, decide, longest, usual_tries
 from minitf.model import ModelConfig
 
 LITERALS = {"and with a negation": ((3, 17, 40), (0, 0, 0, 1, 0, 0, 0, 0)), "not": ((5,), (1, 0)),
@@ -86,3 +86,31 @@ def test_copies_of_rows_are_no_evidence(rows):
     few = rng.integers(0, 2, (400, 4))                 # but equal rows of four columns are no copies
     answer = decide(few, few[:, 0] & few[:, 2])
     assert answer.certain and answer.rows == 400
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pair_that_no_column_alone_betrays_is_found_by_the_rows(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 2, (80, 60)).astype(np.uint8)
+    evidence = Evidence(X, X[:, 5] ^ X[:, 40])
+    assert evidence.telling_pair(())[0] == (5, 40) and evidence.improved(()) == (5, 40)
+    answer = decide(X, X[:, 5] ^ X[:, 40])                       # heads that look there first hold it
+    assert answer.name == "16 heads" and answer.certain and answer.differs == 0 and answer.tried[0][3] > 0
+
+
+def test_wider_rules_count_where_chance_would_not_do_as_well():
+    """Correlated columns: pairs of them fit some errors of any rule. A third column that is real does better than that."""
+    rng = np.random.default_rng(1001)
+    X = np.where(rng.random((400, 60)) < 0.7, rng.integers(0, 2, (400, 1)), rng.integers(0, 2, (400, 60))).astype(np.uint8)
+    noise = rng.random(400) < 0.03
+    rule, wider = Rule((6, 12), (0, 0, 0, 1), 60), Rule((6, 12, 53), (0, 0, 0, 1, 0, 0, 0, 0), 60)
+    assert Evidence(X, rule(X) ^ noise).by_chance(rule)
+    assert not Evidence(X, wider(X) ^ noise).by_chance(rule)
+    assert not Evidence(X, wider(X)).by_chance(rule)             # and a wider one without errors is never chance
+
+
+def test_no_more_steps_are_taken_than_said():
+    rng = np.random.default_rng(0)
+    X, y, tries, steps = rng.integers(0, 2, (60, 12)), rng.integers(0, 2, 60), usual_tries(12), []
+    answer = decide(X, y, tries=tries, callback=lambda progress: steps.append(progress.note))
+    assert not answer.certain and len(steps) <= longest(tries) and steps.count("16 heads") <= 2400
