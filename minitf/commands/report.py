@@ -193,9 +193,8 @@ def verdict_of(record):
     else:
         yield "learned: better than chance, and no other rule near explains the rows as well"
     if not record["certain"]:
-        tell = "" if "noise" in record["why"] or "errors" in record["why"] else \
-            "; more rows would tell"
-        yield f"in doubt: {record['why']}{tell}"
+        wrong = record["why"].startswith(("it errs", "its errors"))
+        yield f"in doubt: {record['why']}" + ("" if wrong else "; more rows would tell")
 
 
 def heading(record):

@@ -211,7 +211,8 @@ class Evidence:
         """3  Its errors depend on a pair of columns."""
         pair, score = self.telling_pair(rule.support)
         if score > math.sqrt(2 * math.log(max(2, self.T ** 2 / 2) / DOUBT)):
-            return f"its errors depend on {' and '.join(names[t] for t in pair)} together"
+            said = " and ".join(names[t] for t in pair)
+            return f"its errors depend on {said} together: it is not the whole rule"
 
     def nearest(self, rule, other, names):
         """Why a rival support leaves a rule in doubt."""
