@@ -201,6 +201,11 @@ def test_what_cannot_be_read_is_refused(answer):
         blank("dS0", answer)
 
 
+def test_a_notebook_shows_the_text():
+    found = blank("loss", W["loss"])
+    assert repr(found) == str(found) == found.text and "right" in found.text
+
+
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match="^blank: expected one of .* ds, .* dS, "):
         blank("dQ")

@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     def __str__(self):
         return self.text
 
+    __repr__ = __str__                          # what a notebook shows
+
 
 def blank(name, answer=None, *, attention=None, **options):
     """Hide one quantity of a page, or judge an answer to it: an array, or text (JSON or rows).
