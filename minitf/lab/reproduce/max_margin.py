@@ -108,7 +108,7 @@ PAGE = Page(
     claim="Gradient descent on attention converges in direction to the max-margin separator",
     setting="6 inputs of 8 tokens on the unit sphere of 10 dimensions, normalised gradient descent "
             "at 0.1, 2,000 steps, 100 runs: (a) W, (b) W = K Q^T, each normalised, with the "
-            "authors' ridge of 2^-52; ranks: n inputs of 5 tokens",
+            "ridge of 2^-52; ranks: n inputs of 5 tokens",
     published="correlation near 1, nuclear separators of lower rank (figures)",
     source="Tarzanagh et al. 2023, arXiv 2306.13596 and 2308.16898, and their code "
            "umich-sota/TF-as-SVM",
