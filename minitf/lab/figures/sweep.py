@@ -67,6 +67,7 @@ def draw_block(part, cells, columns, title):
     for ax, (_, panel) in zip(axes, cells):
         panel(ax)
         ax.title.set_size(10)
+        ax.tick_params(labelsize=9)
         ax.spines[["top", "right"]].set_visible(False)
         for handle, label in zip(*ax.get_legend_handles_labels()):
             legend.setdefault(label, handle)
