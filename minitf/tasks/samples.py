@@ -74,7 +74,7 @@ class BooleanTask:
 
         Equal generators give nested samples.
         """
-        X = np.empty((integer("m", m, 1), self.T), dtype=np.uint8)
+        X = np.empty((integer("m", m, 1, (1 << 62) // self.T), self.T), dtype=np.uint8)
         y = np.empty(m, dtype=np.uint8)
         rows = max(1, (1 << 22) // self.T)
         for i, (X_block, y_block) in enumerate(self.blocks(rng, m, rows)):

@@ -11,7 +11,7 @@ import pytest
 from shells import FLAGS, a_csv, one_line
 from sweeps import invent
 
-from minitf import load
+from minitf import fit, load, sample_task
 from minitf.files import load_arrays, read_arrays, save_arrays
 
 
@@ -157,6 +157,14 @@ def test_a_pipe_without_end_is_refused(run, monkeypatch):
 def test_reps_are_bounded_before_anything_is_made(run):
     words = "sweep --T 16 --m 20,21 --method screening --out runs.jsonl --reps".split()
     one_line(run(*words, 99999999999), "--reps: expected an integer from 1 to 500000, got 99999999999")
+
+
+def test_what_numpy_would_say_in_its_own_words(rng):
+    task = sample_task(rng, "and", 1 << 20, 2)
+    with pytest.raises(ValueError, match=r"^m: expected an integer from 1 to \d+, got 4611686018427387904$"):
+        task.sample(rng, 1 << 62)
+    with pytest.raises(ValueError, match=r"^X: expected rows of one length, got \[\[0, 1\], \[1\]\]$"):
+        fit([[0, 1], [1]], [0, 1])
 
 
 # Runs
