@@ -6,6 +6,7 @@ A series is what IDENTITY names.
 """
 import csv
 import math
+from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -18,6 +19,7 @@ from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotoni
 from minitf.tasks import mean_label, ones_by_count, truth_table
 from minitf.theory import fano_m, log_supports
 
+MOST = 1000             # different m at one T
 ROW = {
     "T": "positions",
     "runs": "runs that trained",
@@ -100,8 +102,9 @@ def grid(runs, key):
     m = sorted({run["m"] for run in runs})
     reps = sorted({(run["seed"], run["rep"]) for run in runs})
     outcomes = np.full((len(reps), len(m)), np.nan)
+    row, column = ({key: i for i, key in enumerate(keys)} for keys in (reps, m))
     for run in runs:
-        outcomes[reps.index((run["seed"], run["rep"])), m.index(run["m"])] = run[key]
+        outcomes[row[run["seed"], run["rep"]], column[run["m"]]] = run[key]
     return np.array(m), outcomes
 
 
@@ -132,6 +135,9 @@ def read_runs(paths):
         if not found:
             raise ValueError(f"{path}: expected at least one run, got none")
         runs += found
+    sizes = Counter(T for T, _ in {(run["T"], run["m"]) for run in runs})
+    for T, n in sizes.items():
+        require(n <= MOST, paths[0], f"at most {MOST} different m at T = {T}", n)
     if all(run["success"] is None for run in runs):
         raise ValueError(f"{paths[0]}: expected a run that trained, got ambiguous samples alone")
     return runs

@@ -76,9 +76,11 @@ def isotonic(share, m, right, n):
     Straight in log m between two tried m; 0 or inf beyond them. A check on the logistic curve.
     """
     R, N = np.append(0, np.cumsum(right)), np.append(0, np.cumsum(n))
-    upper = [[(R[l + 1] - R[i]) / (N[l + 1] - N[i]) for l in range(i, len(m))]
-             for i in range(len(m))]
-    curve = np.array([max(min(upper[i][j - i:]) for i in range(j + 1)) for j in range(len(m))])
+    later = np.triu(np.ones((len(m), len(m)), bool))        # i <= l
+    mean = np.full(later.shape, np.inf)
+    np.divide(R[1:] - R[:-1, None], N[1:] - N[:-1, None], out=mean, where=later)
+    least = np.minimum.accumulate(mean[:, ::-1], axis=1)[:, ::-1]
+    curve = np.where(later, least, -np.inf).max(axis=0)
     if curve[0] >= share or curve[-1] < share:
         return 0.0 if curve[0] >= share else math.inf
     j = int(np.argmax(curve >= share))

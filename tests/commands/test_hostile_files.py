@@ -190,6 +190,11 @@ def test_a_line_that_is_no_run_is_one_line_for_plot_and_sweep(run, tmp_path):
         assert path.read_bytes() == before
 
 
+def test_sizes_without_end_are_refused(run, tmp_path):
+    invent(tmp_path / "runs.jsonl", T=(16,), m=range(1, 1002), reps=1, method="screening", model=None)
+    one_line(run("plot", "runs.jsonl"), "^Error: runs.jsonl: expected at most 1000 different m at T = 16, got 1001")
+
+
 def test_a_run_that_is_there_twice_is_refused_by_sweep_too(run, tmp_path):
     path = invent(tmp_path / "runs.jsonl", T=(16,), m=(10, 12), reps=2, method="screening", model=None)
     lines = path.read_text().splitlines()
