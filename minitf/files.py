@@ -38,9 +38,8 @@ class Stop:
                     self.before[number] = signal.signal(number, self)
 
     def __exit__(self, *error):
-        self.holds, self.at_once = self.holds + self.last, False
-        for number, handler in () if self.last else self.before.items():
-            signal.signal(number, handler)
+        for number, handler in self.before.items():
+            signal.signal(number, signal.SIG_IGN if self.last else handler)
 
     def __call__(self, number, frame):
         first, self.number = self.number is None, number

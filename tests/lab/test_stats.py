@@ -326,7 +326,7 @@ def changed(number, **values):
     (changed(4, p=math.nan), "line 5: .*a proper p$"),
     (changed(4, m=10 ** 400), "line 5: .*a proper m$"),
     (changed(4, k=40, T=64), "line 5: .*a proper k$"),
-    (changed(4, m_star=-1, noise=0.9), "line 5: .*a proper m_star, noise$"),
+    (changed(4, m_star=-1, noise=0.9), "line 5: .*a proper noise, m_star$"),
     (lambda lines: lines.append(lines[2]), r"expected every run once, got that of .*, line 3 again"),
     (lambda lines: lines.insert(2, '{"protocol": 1, "torn'), "line 3"),
     (lambda lines: lines.insert(0, "m,success"), "line 1"),
