@@ -34,7 +34,7 @@ class Options(NamedTuple):
 def checked(T, d, heads, mask, sink, softcap, seed):
     """The options, each of its kind and in its range."""
     if softcap is not None:
-        softcap = real("softcap", softcap, "a number from 0.1 to 1e6", lambda c: 0.1 <= c <= 1e6)
+        softcap = real("softcap", softcap, "a number from 0.5 to 1e6", lambda c: 0.5 <= c <= 1e6)
     return Options(integer("T", T, 1, 8), integer("d", d, 1, 6), integer("heads", heads, 1, 4),
                    choice("mask", mask, MASKS), bool(sink), softcap, integer("seed", seed, 0))
 
