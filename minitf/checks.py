@@ -12,7 +12,7 @@ import numbers
 
 import numpy as np
 
-FLOATS = (np.float32, np.float64, np.complex128)
+FLOATS = "fdD"                  # float32, float64, complex128
 
 
 def describe(value):
@@ -74,6 +74,8 @@ def generator(name, value):
 
 def array(name, x):
     """Return x as an array in the machine's byte order; masked arrays are refused."""
+    if type(x) is np.ndarray and x.dtype.isnative:  # the rule, and quick
+        return x
     plain = not isinstance(x, np.ma.MaskedArray)
     require(plain, name, "an array without a mask of its own", x, TypeError)
     try:
@@ -88,13 +90,14 @@ def array(name, x):
 def floats(name, x, *, ndim=None, finite=False):
     """Return x as a float32, float64 or complex128 array; integers and booleans become float64."""
     x = array(name, x)
-    if x.dtype.kind in "iub":
+    if x.dtype.char not in FLOATS and x.dtype.kind in "iub":
         x = x.astype(np.float64)
-    if x.dtype not in FLOATS:
+    elif x.dtype.char not in FLOATS:
         half = x.dtype == np.float16
         advice = " (convert float16 first: its sums lose all digits)" if half else ""
         require(False, name, "a float32 or float64 array" + advice, x, TypeError)
-    require(ndim is None or x.ndim == ndim, name, f"{ndim} axes", x)
+    if ndim is not None and x.ndim != ndim:
+        require(False, name, f"{ndim} axes", x)
     if finite and not np.isfinite(x).all():
         raise ValueError(f"{name}: expected finite entries, got NaN or inf in {describe(x)}")
     return x

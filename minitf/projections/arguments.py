@@ -1,6 +1,5 @@
 """What a set does with its arguments: axes, radii, the slack that rounding needs, equality."""
 import dataclasses
-import math
 
 import numpy as np
 
@@ -58,11 +57,7 @@ def spread(name, value, shape):
     return np.broadcast_to(value, shape)
 
 
-def slack(dtype):
-    """What rounding may add to a norm: 1e-12 relative, 2e-6 in float32."""
-    return 2e-6 if dtype == np.float32 else 1e-12
-
-
-def denormal(x):
-    """What the rounding of denormal numbers may add to the norm of a matrix x."""
-    return math.prod(x.shape[-2:]) * np.finfo(x.dtype).smallest_subnormal
+def slack(x):
+    """What rounding may add to the norm of a matrix x: relative, and of denormal numbers."""
+    relative, least = (2e-6, 1.5e-45) if x.dtype.char == "f" else (1e-12, 5e-324)
+    return relative, x.shape[-2] * x.shape[-1] * least

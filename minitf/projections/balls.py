@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minitf.checks import choice, require, shape
-from minitf.projections.arguments import OnMatrices, denormal, numbers, slack, spread
+from minitf.projections.arguments import OnMatrices, numbers, slack, spread
 from minitf.projections.derivative import DIFFERENTIABLE
 from minitf.projections.furthest import FURTHEST
 from minitf.projections.nearest import PROJECTION
@@ -42,8 +42,8 @@ class ConvexSet(OnMatrices):
         transposed copy, for linf1 sorted; for nuclear and spectral one singular value
         decomposition.
         """
-        M = self._matrices("x", x)
-        return self._nearest(M, np.shape(x)).astype(M.dtype, copy=False).reshape(np.shape(x))
+        M, like = self._matrices("x", x), np.shape(x)
+        return self._nearest(M, like).astype(M.dtype, copy=False).reshape(like)
 
     def projection(self, x):
         """Return p, pullback: the nearest point, and dx = J dp with the derivative J of project.
@@ -103,6 +103,7 @@ class Ball(ConvexSet):
         expected = "a number >= 0, math.inf for no constraint"
         radius = numbers("radius", self.radius, expected, lambda r: r >= 0)
         object.__setattr__(self, "radius", radius)
+        object.__setattr__(self, "_everything", bool(np.all(radius == math.inf)))
         super().__post_init__()
 
     def norm(self, x):
@@ -118,23 +119,20 @@ class Ball(ConvexSet):
     def contains(self, x):
         """||x|| <= radius up to rounding: 1e-12 relative in float64, 2e-6 in float32."""
         M = self._matrices("x", x)
-        limit = self._radii(M) * (1 + slack(M.dtype)) + denormal(M)
-        return measure(M, self.kind) <= limit
-
-    def _is_everything(self):
-        everywhere = self.radius == math.inf
-        return everywhere if isinstance(everywhere, bool) else bool(everywhere.all())
+        relative, least = slack(M)
+        return measure(M, self.kind) <= self._radii(M) * (1 + relative) + least
 
     def _radii(self, M):
-        return spread("radius", self.radius, M.shape[:-2])
+        r = self.radius
+        return r if isinstance(r, float) else spread("radius", r, M.shape[:-2])
 
     def _nearest(self, M, _):
-        if self._is_everything():
+        if self._everything:
             return M.copy()
         return PROJECTION[self.kind](M, self._radii(M))
 
     def _differentiable(self, M, _):
-        if self._is_everything():
+        if self._everything:
             return M.copy(), lambda dP: dP.copy()
         return DIFFERENTIABLE[self.kind](M, self._radii(M))
 

@@ -74,8 +74,16 @@ class Intersection:
         return x.shape[:-1] if self.sets[0].axes == 1 else x.shape[:-2]
 
     def _of_case(self, x, i, unit):
-        """The sets of one matrix of x, in lengths of a unit; several boxes are one."""
+        """The sets of one matrix of x, in lengths of a unit; several boxes are one.
+
+        A simplex that touches an l2 ball does so in its centre alone: that point is the set.
+        """
         sets = [s.of_case(self._cases(x), x.shape, i, unit) for s in self.sets]
+        if isinstance(sets[0], Simplex):
+            c = sets[0].project(np.zeros(x[i].shape))
+            balls = [s.radius for s in sets if getattr(s, "kind", "") == "l2"]
+            if balls and abs(min(balls) / np.linalg.norm(c) - 1) <= 1e-12 and _contain(sets, c):
+                return [Box(c, c, sets[0].axes)]
         boxes = [s for s in sets if isinstance(s, Box)]
         if len(boxes) < 2:
             return sets
@@ -121,20 +129,19 @@ def _common_point(x, sets):
     central = _contain(sets, centre)
     require(central or boxed, "sets", "sets with a common point", sets)
     size = min(np.linalg.norm(p) for p in corners)
-    wanted = 1e-12 * min(abs(float(s.support(np.abs(x)))) for s in sets)
+    ends = [s.support(x if isinstance(s, Ball) else np.abs(x)) for s in sets]
+    wanted = 1e-12 * min(map(abs, ends))
     own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
 
     def certified(points, normals):
         gap = _certificate(x, points[own], sets, normals)
         return abs(gap) <= wanted and _contain(sets, points[own])
 
-    for pace in (10.0, 3.0):                        # the slow one where many flat faces are passed
-        found = nearest_common(x, sets, corners[-1], size, certified, pace)
-        points, normals, apart, sweeps = found
-        if done := certified(points, normals):
-            break
+    points, normals, apart, sweeps = nearest_common(x, sets, corners[-1], size, certified)
     require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
-    p = points[own] if done or not central else _pull_inside(points[own], centre, sets)
+    done, p = certified(points, normals), points[own]
+    if central and not done:
+        p = _pull_inside(p, centre, sets)
     gap = _certificate(x, p, sets, normals)
     if not done:
         warnings.warn(f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps",

@@ -37,15 +37,16 @@ def columns(rows):
 def whole(rows):
     """The same for the matrix as one long row."""
     def one_row(M):
-        return M.reshape(*M.shape[:-2], 1, M.shape[-2] * M.shape[-1])
-    return seen_as(rows, one_row, np.reshape)
+        *stack, n, d = M.shape
+        return M.reshape(*stack, 1, n * d)
+    return seen_as(rows, one_row, np.ndarray.reshape)
 
 
 def seen_as(rows, view, back):
     """Apply a function of rows to a view of M, turn back what it returns: P, or P and pullback."""
     def function(M, r):
         found = rows(view(M), r)
-        if not isinstance(found, tuple):
+        if type(found) is not tuple:
             return back(found, M.shape)
         P, pullback = found
         return back(P, M.shape), lambda dP: back(pullback(view(dP)), M.shape)
@@ -150,8 +151,7 @@ def reassembled(M, U, s, Vt, p):
     The rounding of a decomposition, some ten units in the last place of M, so shrinks with the
     distance from the ball, and points inside stay what they are.
     """
-    removed, left = (part.max(axis=-1, keepdims=True, initial=0) for part in (s - p, p))
-    near = removed <= left
+    near = (s - p).max(axis=-1, keepdims=True, initial=0) <= p.max(axis=-1, keepdims=True, initial=0)
     return near[..., None] * M + (U * np.where(near, p - s, p)[..., None, :]) @ Vt
 
 

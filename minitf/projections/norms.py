@@ -30,7 +30,8 @@ COLUMN, ROW = -2, -1        # the axis that runs along a column, the axis that r
 def reals(name, x):
     """Return x as a float32 or float64 array of finite numbers."""
     x = floats(name, x, finite=True)
-    require(x.dtype.kind == "f", name, "a float32 or float64 array", x, TypeError)
+    if x.dtype.char == "D":
+        require(False, name, "a float32 or float64 array", x, TypeError)
     return x
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minitf.checks import require
-from minitf.projections.arguments import denormal, numbers, slack, spread
+from minitf.projections.arguments import numbers, slack, spread
 from minitf.projections.balls import ConvexSet
 from minitf.projections.nearest import whole
 from minitf.projections.newton import per_row, threshold
@@ -36,7 +36,8 @@ class Simplex(ConvexSet):
         M = self._matrices("x", x)
         radius = self._radii(M)
         error = np.abs(M.sum(axis=(-2, -1), dtype=np.float64) - radius)
-        return (M >= 0).all(axis=(-2, -1)) & (error <= radius * slack(M.dtype) + denormal(M))
+        relative, least = slack(M)
+        return (M >= 0).all(axis=(-2, -1)) & (error <= radius * relative + least)
 
     def _radii(self, M):
         require(M.shape[-2] * M.shape[-1], "x", "at least one entry", M)
@@ -90,7 +91,7 @@ class Box(ConvexSet):
         """low <= x <= high, up to rounding as for Ball."""
         M = self._matrices("x", x)
         low, high = self._ends(M, np.shape(x))
-        over = slack(M.dtype)
+        over, _ = slack(M)
         inside = (M >= low - over * np.abs(low)) & (M <= high + over * np.abs(high))
         return inside.all(axis=(-2, -1))
 

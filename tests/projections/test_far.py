@@ -29,6 +29,12 @@ def quietly_certified(common, x):
     return p, sweeps
 
 
+def quietly_certified_gap(common, x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return common.project_certified(x)[:2]
+
+
 @pytest.mark.parametrize("scale", [30, *far, pytest.param(30.0001, marks=pytest.mark.slow)])
 def test_every_pair_is_certified_and_a_point_of_its_ray(scale):
     """P(p + t (x - p)) = p for every t >= 0: the same point from a place far nearer, another problem to solve."""
@@ -111,12 +117,15 @@ def test_a_radius_each_in_intersections(rng):
         assert np.array_equal(p[i], Intersection([Ball("l21", radii[i]), Ball("spectral", 1.0)]).project(x[i]))
 
 
-def test_one_common_point_is_found_and_the_gap_is_said():
-    """The simplex touches the ball in its middle alone: no multipliers exist, so no gap is 0."""
-    x = np.random.default_rng(0).standard_normal(6)
-    with pytest.warns(RuntimeWarning, match="Intersection: gap .* after .* sweeps"):
-        p = Intersection([Simplex(1), Ball("l2", 1 / math.sqrt(6))]).project(x)
-    assert np.allclose(p, 1 / 6, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("scale", [1, 1e6])
+@pytest.mark.parametrize("shape, axes", [((6,), None), ((3, 2), None), ((2, 6), 1)])
+def test_a_simplex_that_touches_the_ball_has_one_point_and_it_is_certified(scale, shape, axes):
+    """No multipliers exist in the middle of the simplex; the point alone is the set, and its gap is 0."""
+    x = scale * np.random.default_rng(0).standard_normal(shape)
+    p, gap = quietly_certified_gap(Intersection([Simplex(1, axes), Ball("l2", 1 / math.sqrt(6), axes)]), x)
+    assert np.allclose(p, 1 / 6, rtol=0, atol=1e-15) and np.all(np.abs(gap) <= 1e-14 * scale)
+    near = Intersection([Simplex(1, axes), Ball("l2", 1.001 / math.sqrt(6), axes)])
+    assert np.abs(near.project(x) - 1 / 6).max() > 1e-3                          # a little room is room
 
 
 @pytest.mark.slow
