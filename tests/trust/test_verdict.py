@@ -55,6 +55,50 @@ def test_tags_select_and_unknown_tags_are_refused():
             golden_cases(**bad)
 
 
+class OnlyDLPack:
+    """An array of a library that speaks DLPack and nothing else."""
+    def __init__(self, x):
+        self.held = np.array(x)                                 # writable, as NumPy 1 can export no other
+
+    def __dlpack__(self, **options):
+        return self.held.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.held.__dlpack_device__()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.0 + 1e-6])
+def test_arrays_that_come_by_dlpack_alone_are_read_and_judged(factor):
+    case = golden_cases("attention")[0]
+
+    def others(**given):
+        y, gradients = kernel(**given)
+        return OnlyDLPack(factor * y), tuple(map(OnlyDLPack, gradients))
+
+    assert not hasattr(OnlyDLPack(0.0), "__array__")
+    assert judge(case, others).agrees == (factor == 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_arrays_of_ml_dtypes_go_in_and_out(dtype):
+    """A kernel that computes in the format itself where the format is ml_dtypes': a fault beyond its rounding shows."""
+    kind = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.float16
+
+    def others(factor):
+        def run(**given):
+            assert all(x.dtype == kind for x in given.values() if getattr(x, "dtype", np.dtype(bool)).kind in "fV")
+            given = {name: x.astype(np.float32) if getattr(x, "dtype", None) == kind else x for name, x in given.items()}
+            return {name: (factor * x).astype(kind) for name, x in plain_attention(**given).items()}
+        return run
+
+    def to_kind(x):
+        return x.astype(kind) if x.dtype.kind == "f" else x
+
+    for case in golden_cases("attention", tags="grouped", without={"lse", "segments", "large-logits"}):
+        assert judge(case, others(1.0), dtype=dtype, array=to_kind)
+        assert not judge(case, others(1.2), dtype=dtype, array=to_kind)
+
+
 CASE, = (case for case in golden_cases("attention") if case.name == "mask-empty")
 
 
