@@ -151,7 +151,8 @@ def reassembled(M, U, s, Vt, p):
     The rounding of a decomposition, some ten units in the last place of M, so shrinks with the
     distance from the ball, and points inside stay what they are.
     """
-    near = (s - p).max(axis=-1, keepdims=True, initial=0) <= p.max(axis=-1, keepdims=True, initial=0)
+    removed = (s - p).max(axis=-1, keepdims=True, initial=0)
+    near = removed <= p.max(axis=-1, keepdims=True, initial=0)
     return near[..., None] * M + (U * np.where(near, p - s, p)[..., None, :]) @ Vt
 
 
