@@ -5,10 +5,14 @@ Every public function of minitf answers bad input with
     name: expected WHAT, got WHAT CAME
 
 as a ValueError (a value out of range, a wrong shape) or a TypeError (a wrong kind of object). The
-command line prints the same line and exits with code 2.
+command line prints the same line and exits with code 2. Two decorators spare a function the lines:
+`checked` reads annotations, `op` holds cotangents against outputs.
 """
+import functools
+import inspect
 import math
 import numbers
+import reprlib
 
 import numpy as np
 
@@ -21,14 +25,21 @@ def describe(value):
         return f"{value.dtype} array of shape {value.shape}"
     if isinstance(value, int) and value.bit_length() > 1024:
         return f"a number of {value.bit_length()} bits"
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
+    try:
+        simple = isinstance(value, (str, bytes, int, float, complex, np.generic))
+        text = repr(value.item() if isinstance(value, np.generic) else value) if simple \
+            else reprlib.repr(value)                    # which ends in lists that hold themselves
+    except Exception:                                   # an object may fail to say what it is
+        text = ""
+    text = " ".join(text.split())
+    return text if 0 < len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
 
 
 def require(condition, name, expected, got, error=ValueError):
-    """Raise error("name: expected ..., got ...") unless condition holds."""
+    """Raise error("name: expected ..., got ..."), a line of at most 300, unless condition holds."""
     if not condition:
-        raise error(f"{name}: expected {expected}, got {describe(got)}")
+        got = f", got {describe(got)}"
+        raise error(f"{name[:60]}: expected {expected}"[:300 - len(got)] + got)
 
 
 def integer(name, value, low=None, high=None):
@@ -36,15 +47,15 @@ def integer(name, value, low=None, high=None):
     limits = (f" >= {low}" if high is None else f" from {low} to {high}") if low is not None else ""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
     require(whole, name, f"an integer{limits}", value, TypeError)
-    inside = (low is None or value >= low) and (high is None or value <= high)
+    inside = (low is None or value >= low) and value <= (10 ** 300 if high is None else high)
     require(inside, name, f"an integer{limits}", value)
     return int(value)
 
 
 def real(name, value, expected="a finite number", where=math.isfinite):
-    """Return value as float; `where` says which numbers are allowed, `expected` in words."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-    require(number, name, expected, value, TypeError)
+    """Return value as float; `where` says which are allowed, `expected` in words."""
+    known = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    require(known, name, expected, value, TypeError)
     try:
         number = float(value)
     except OverflowError:
@@ -58,6 +69,33 @@ def positive(name, value):
     return real(name, value, "a positive finite number", lambda number: 0 < number < math.inf)
 
 
+def nonnegative(name, value):
+    """Return value as float; it must be finite and not below 0."""
+    return real(name, value, "a finite number >= 0", lambda number: 0 <= number < math.inf)
+
+
+def count(name, value):
+    """Return value as int; it must be a whole number >= 1; without a limit, at most 10^300."""
+    return integer(name, value, 1)
+
+
+def flag(name, value):
+    """Return value as bool; it must be one."""
+    known = isinstance(value, (bool, np.bool_))
+    require(known, name, "True or False", value, TypeError)
+    return bool(value)
+
+
+def each(rule):
+    """The rule of a list: each of its entries must keep `rule`. Return it as a list."""
+    def check(name, value):
+        value = array(name, value) if isinstance(value, np.ndarray) else value
+        listed = isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1
+        require(listed, name, "a list", value, TypeError)
+        return [rule(name, entry) for entry in value]
+    return check
+
+
 def choice(name, value, options):
     """Return value; it must be one of options."""
     known = isinstance(value, str) and value in options
@@ -67,8 +105,14 @@ def choice(name, value, options):
 
 def generator(name, value):
     """Return value; it must be a numpy.random.Generator."""
-    known = isinstance(value, np.random.Generator)
-    require(known, name, "a numpy.random.Generator", value, TypeError)
+    return instance(name, value, np.random.Generator)
+
+
+def instance(name, value, kind):
+    """Return value; it must be an instance of a class, or of a union such as Rule | None."""
+    if not isinstance(value, kind):
+        first = getattr(kind, "__args__", (kind,))[0]
+        require(False, name, f"a {first.__name__}", value, TypeError)
     return value
 
 
@@ -80,7 +124,7 @@ def array(name, x):
     require(plain, name, "an array without a mask of its own", x, TypeError)
     try:
         x = np.asarray(x)
-    except ValueError:
+    except (ValueError, RecursionError):
         require(False, name, "rows of one length", x)
     except (TypeError, RuntimeError) as why:        # of another library, and it does not convert
         require(False, name, f"what NumPy can read ({why})", type(x), TypeError)
@@ -111,13 +155,22 @@ def shape(name, x, expected):
         require(False, name, f"shape ({text}{',' if len(expected) == 1 else ''})", x)
 
 
+def symbols(name, x, n):
+    """Return x as an array of integers from 0 to n - 1."""
+    x = array(name, x)
+    x = x.view(np.uint8) if x.dtype == np.bool_ else x
+    require(x.dtype.kind in "iu", name, "integers", x, TypeError)
+    inside = (x.dtype.kind == "u" or x.min(initial=0) >= 0) and x.max(initial=0) < n
+    require(inside or not x.size, name, f"entries from 0 to {n - 1}", x)
+    return x
+
+
 def bits(name, x, *, ndim=2):
     """Return x as a uint8 array of zeros and ones with ndim axes."""
     x = array(name, x)
     require(x.dtype.kind in "iubf", name, "zeros and ones", x, TypeError)
     require(x.ndim == ndim, name, f"{ndim} {'axis' if ndim == 1 else 'axes'}", x)
-    if x.dtype == np.bool_:
-        return x.view(np.uint8)
+    x = x.view(np.uint8) if x.dtype == np.bool_ else x
     if x.max(initial=0) > 1 if x.dtype == np.uint8 else ((x != 0) & (x != 1)).any():
         raise ValueError(f"{name}: expected zeros and ones, got other values in {describe(x)}")
     return x.astype(np.uint8, copy=False)
@@ -129,3 +182,68 @@ def examples(X, y):
     require(X.shape[0] >= 1 and X.shape[1] >= 1, "X", "at least one row and one column", X)
     shape("y", y, (X.shape[0],))
     return X, y
+
+
+def checked(function):
+    """Check the arguments of a function at every call, by their annotations.
+
+    A class, or a union of some, is what the argument must be an instance of; bool is `flag`; any
+    other annotation is a rule such as `positive`, called as rule(name, value), whose result takes
+    the place of the argument. What has no annotation, and a default None, are left alone. Where
+    numbers leave the range of float64 on the way, a ValueError says so.
+    """
+    parameters = inspect.signature(function).parameters
+    names = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    rules = {name: rule_of(p.annotation, p.default is None) for name, p in parameters.items()
+             if p.annotation is not p.empty}
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        args = [rules[name](name, value) if name in rules else value
+                for name, value in zip(names, args)] + [*args[len(names):]]
+        for name in options.keys() & rules:
+            options[name] = rules[name](name, options[name])
+        try:
+            found = function(*args, **options)
+        except ArithmeticError:
+            found = math.nan
+        if type(found) is float and found != found:
+            require(False, ", ".join(rules), "numbers that stay in the range of float64", found)
+        return found
+
+    return call
+
+
+def rule_of(annotation, optional):
+    """The function (name, value) -> value of an annotation."""
+    if annotation in (bool, int):
+        return flag if annotation is bool else integer
+    if isinstance(annotation, type) or hasattr(annotation, "__args__"):
+        return functools.partial(instance, kind=annotation)
+    if not optional:
+        return annotation
+    return lambda name, value: None if value is None else annotation(name, value)
+
+
+def op(function):
+    """Mark a primitive, y, pullback = function(...): its pullback refuses a cotangent unlike y."""
+    @functools.wraps(function)
+    def call(*args, **options):
+        y, pullback = function(*args, **options)
+        shape = y.shape
+
+        def checked_pullback(dy):
+            if type(dy) is not np.ndarray or dy.shape != shape or dy.dtype.char not in FLOATS:
+                dy = cotangent(pullback.__code__.co_varnames[0], dy, shape)
+            return pullback(dy)
+
+        checked_pullback.__wrapped__ = pullback
+        return y, checked_pullback
+
+    return call
+
+
+def cotangent(name, dy, shape):
+    """Return dy as an array of floats; it must have the shape of the output."""
+    dy = floats(name, dy)
+    return dy if dy.shape == shape else require(False, name, f"shape {shape}", dy)

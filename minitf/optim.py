@@ -6,33 +6,58 @@ parameters are a dict of arrays.
 """
 import math
 import warnings
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import floats, positive, require
+from minitf.checks import checked, floats, integer, nonnegative, positive, real, require, shape
+
+__all__ = ["Iterate", "adam_step", "fixed_point_residual", "flatten", "frank_wolfe_gap",
+           "gradient_step", "project_params", "projected_gradient", "projected_step", "unflatten"]
 
 
-def flatten(params):
+def share(name, value):
+    """Return value as float; it must be a number from 0 to below 1."""
+    return real(name, value, "a number from 0 to below 1", lambda number: 0 <= number < 1)
+
+
+def adam_state(name, value):
+    """Return (i, N, S); it must be what a step of Adam returned."""
+    require(isinstance(value, tuple) and len(value) == 3, name, "what a step returned", value)
+    return integer(name, value[0], 0), floats(name, value[1]), floats(name, value[2])
+
+
+@checked
+def flatten(params: Mapping):
     """Concatenate the arrays of a dict, in its order, into one new vector."""
+    require(len(params) > 0, "params", "at least one array", params)
     return np.concatenate([np.ravel(value) for value in params.values()])
 
 
-def unflatten(vector, like):
+@checked
+def unflatten(vector: floats, like: Mapping):
     """Cut a vector into views named and shaped as the arrays of `like`, the inverse of flatten."""
-    ends = np.cumsum([np.size(value) for value in like.values()])
-    require(vector.shape == (ends[-1],), "vector", f"shape ({ends[-1]},)", vector)
+    ends = np.cumsum([0, *(np.size(value) for value in like.values())])[1:]
+    shape("vector", vector, (sum(ends[-1:]),))
     return {name: vector[end - np.size(value):end].reshape(np.shape(value))
             for (name, value), end in zip(like.items(), ends)}
 
 
-def gradient_step(x, g, state=None, *, lr, momentum=0.0):
+@checked
+def gradient_step(x: floats, g: floats, state: floats = None, *, lr: nonnegative,
+                  momentum: share = 0.0):
     """Heavy-ball gradient step:  v <- momentum v + g,   x <- x - lr v.      Source: Polyak 1964."""
+    if not x.shape == g.shape == (x if state is None else state).shape:
+        require(False, "g, state", f"shape {x.shape}, as x has", g)
     v = momentum * (0.0 if state is None else state) + g
     return x - lr * v, v
 
 
-def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+@checked
+def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative = 1e-3,
+              beta1: share = 0.9, beta2: share = 0.999, eps: nonnegative = 1e-8,
+              weight_decay: nonnegative = 0.0):
     """Adam step with decoupled weight decay.
 
         n <- beta1 n + (1 - beta1) g
@@ -43,7 +68,9 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     N = n / (1 - beta1) and S = s / (1 - beta2), and what they lack joins lr and eps.
     Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019 (decay).
     """
-    i, N, S = (0, 0.0, 0.0) if state is None else state
+    i, N, S = (0, np.zeros_like(x), np.zeros_like(x)) if state is None else state
+    if not x.shape == g.shape == N.shape == S.shape:
+        require(False, "g, state", f"shape {x.shape}, as x has", g)
     i = i + 1
     N = beta1 * N + g
     S = beta2 * S + g * g
@@ -55,29 +82,36 @@ def adam_step(x, g, state=None, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     return (x if weight_decay == 0 else (1 - lr * weight_decay) * x) - step, (i, N, S)
 
 
-def project_params(params, constraints):
+@checked
+def project_params(params: Mapping, constraints: Mapping):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
     return {name: constraints[name].project(value) if name in constraints else value
             for name, value in params.items()}
 
 
-def projected_step(params, grads, constraints, lr):
+@checked
+def projected_step(params: Mapping, grads: Mapping, constraints: Mapping, lr: nonnegative):
     """x <- P(x - lr g), array for array."""
+    require_like("grads", grads, params)
     return project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
 
 
-def fixed_point_residual(params, grads, constraints, lr=1.0):
+@checked
+def fixed_point_residual(params: Mapping, grads: Mapping, constraints: Mapping,
+                         lr: positive = 1.0):
     """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  0 where stationary."""
     step = difference(params, projected_step(params, grads, constraints, lr))
     return math.sqrt(inner(step, step)) / lr
 
 
-def frank_wolfe_gap(params, grads, constraints):
+@checked
+def frank_wolfe_gap(params: Mapping, grads: Mapping, constraints: Mapping):
     """max <g, x - u> over u in the sets = <g, x> + sum h(-g): bounds f(x) - min f of a convex f.
 
     The support functions h are the sets' own; where one is missing, or a gradient is not 0 and
     nothing bounds its array, the gap is inf.
     """
+    require_like("grads", grads, params)
     gap = inner(grads, params)
     for name, g in grads.items():
         if hasattr(constraints.get(name), "support"):
@@ -102,7 +136,9 @@ class Iterate(NamedTuple):
         return frank_wolfe_gap(self.params, self.grads, self.constraints)
 
 
-def projected_gradient(f, params, constraints, *, lr=1.0, momentum=False):
+@checked
+def projected_gradient(f: Callable, params: Mapping, constraints: Mapping, *, lr: positive = 1.0,
+                       momentum: bool = False):
     """Yield the iterates of projected gradient descent:  x' = P(x - lr grad f(x)).
 
     f(params) -> value, grads with the keys of params. `backtrack` finds lr <= 1/L or so where the
@@ -115,7 +151,10 @@ def projected_gradient(f, params, constraints, *, lr=1.0, momentum=False):
     The iteration goes on until f is too noisy for any step, which a RuntimeWarning says.
     Source: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (restarts).
     """
-    params, lr = checked(params, constraints), positive("lr", lr)
+    return _projected_gradient(f, fitting(params, constraints), constraints, lr, momentum)
+
+
+def _projected_gradient(f, params, constraints, lr, momentum):
     x = y = project_params(params, constraints)
     value, grads = evaluate(f, y)
     finite = math.isfinite(value) and all(np.isfinite(g).all() for g in grads.values())
@@ -171,15 +210,26 @@ def backtrack(f, x, value, grads, constraints, lr):
 
 def evaluate(f, params):
     """f(params) as value, grads; a gradient for each array, in its shape."""
-    value, grads = f(params)
-    require(set(grads) == set(params), "f", f"gradients of {', '.join(params)}", list(grads))
+    found = f(params)
+    pair = isinstance(found, tuple) and len(found) == 2 and np.ndim(found[0]) == 0
+    require(pair, "f", "a pair: a number, and a dict of gradients", found, TypeError)
+    value, grads = found
+    require_like("f", grads, params)
     return float(value), {name: np.asarray(grads[name]) for name in params}
 
 
-def checked(params, constraints):
+def require_like(name, grads, params):
+    """Require grads to have the keys of params, and arrays of their shapes."""
+    names = ", ".join(map(str, params))
+    require(set(grads) == set(params), name, f"gradients of {names}", list(grads))
+    for key, value in params.items():
+        shape(f"{name}[{key!r}]", np.asarray(grads[key]), np.shape(value))
+
+
+def fitting(params, constraints):
     """The arrays of params, all finite; every constraint is a set and names one of them."""
     for name, set_ in constraints.items():
-        require(name in params, "constraints", "names among " + ", ".join(params), name)
+        require(name in params, "constraints", "names among " + ", ".join(map(str, params)), name)
         able = callable(getattr(set_, "project", None))
         require(able, f"constraints[{name!r}]", "a set with .project", set_, TypeError)
     return {name: floats(f"params[{name!r}]", value, finite=True) for name, value in params.items()}

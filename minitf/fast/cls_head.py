@@ -13,7 +13,7 @@ The sums have only non-negative weights: nothing cancels.
 """
 import numpy as np
 
-from minitf.checks import floats, shape
+from minitf.checks import array, bits, floats, op, shape, symbols
 from minitf.ops import attention
 
 BLOCK = 1 << 22         # bits that are floats at one time
@@ -29,15 +29,20 @@ def one_hot(X, V, dtype):
     return rows.reshape(m, V * T)
 
 
+@op
 def mean_bit(A, X):
     """Average the bits of every example with each head's weights:  r = X A^T,   dA = dr^T X.
 
     A (H, T), X (m, T) of 0 and 1 -> r (m, H). pullback(dr) -> dA. The whole head where the scores
     do not depend on the content and the value is the bit.
     """
-    A = floats("A", A, ndim=2)
+    A, X = floats("A", A, ndim=2), bits("X", X)
     shape("X", X, (None, A.shape[1]))
+    return bit_mean(A, X)
 
+
+def bit_mean(A, X):
+    """`mean_bit` of arguments that were checked."""
     def pullback(dr):
         return np.concatenate(in_parts(lambda x, _: dr.T @ x, X, A), axis=1)
 
@@ -92,6 +97,7 @@ def in_parts(f, X, A):
     return [f(X[:, cut].astype(A.real.dtype, copy=False), cut) for cut in cuts]
 
 
+@op
 def cls_head(s, v, s_cls, v_cls, X, rows=None):
     """Softmax attention of one [CLS] query over discrete tokens: all examples and heads at once.
 
@@ -151,8 +157,9 @@ def checked_tables(s, v, s_cls, v_cls, X, rows):
     shape("s", s, (H, V, T))
     shape("s_cls", s_cls, (H,))
     shape("v_cls", v_cls, (H, dv))
+    X = symbols("X", X, V) if rows is None else array("X", X)
     shape("X", X, (None, T))
-    rows = one_hot(X, V, s.real.dtype) if rows is None else rows
+    rows = one_hot(X, V, s.real.dtype) if rows is None else floats("rows", rows)
     shape("rows", rows, (len(X), V * T))
     return s, v, s_cls, v_cls, rows
 

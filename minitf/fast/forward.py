@@ -7,9 +7,11 @@ How the heads of [CLS] are computed is chosen in one place, `path_of`:
     tables   one layer over symbols: two products with the one-hot rows of the examples
     rows     all else: every row of tokens, as in the definition
 """
+from collections.abc import Mapping
+
 import numpy as np
 
-from minitf.checks import choice
+from minitf.checks import checked, choice
 from minitf.fast.cls_head import bit_averager
 from minitf.fast.tables import (
     bit_heads,
@@ -20,6 +22,7 @@ from minitf.fast.tables import (
     whole,
 )
 from minitf.model import (
+    ModelConfig,
     before,
     by_heads,
     complete,
@@ -47,7 +50,8 @@ def path_of(model):
     return "tables" if (model.L, model.input) == (1, "bits") else "rows"
 
 
-def forward(params, X, model, *, z=None, path="fast"):
+@checked
+def forward(params: Mapping, X, model: ModelConfig, *, z=None, path="fast"):
     """Logits of examples, and the pullback to a dict of gradients with the keys of params.
 
     X (m, T) symbols 0..V-1 -> logits (m,). With input "tokens" X is tokens (m, T, d), the first of

@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from minitf.fast.cls_head import cls_head, mean_bit
+from minitf.fast.cls_head import bit_mean, cls_head
 from minitf.model import before, complete, per_head, positions, queries
 from minitf.ops import add, linear, softmax
 
@@ -199,7 +199,7 @@ def bit_heads(params, X, model, z=None):
     No row comes with them. pullback(dout, None) -> a dict.
     """
     A, back_weights = bit_weights(params["q"], position_table(params, model), model)
-    r, back_mean = mean_bit(A, X)
+    r, back_mean = bit_mean(A, X)
 
     def pullback(dout, dg):
         return {"q": back_weights(back_mean(dout[..., 0]))}

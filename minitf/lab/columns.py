@@ -15,7 +15,7 @@ FEW = 10                # rows below which values that all differ do not make an
 def need(condition, where, expected, got):
     """What checks.require does, with words for what came."""
     if not condition:
-        raise ValueError(f"{where}: expected {expected}, got {got}")
+        raise ValueError(f"{where}: expected {expected}, got {got}"[:300])
 
 
 def some(names, most=8):

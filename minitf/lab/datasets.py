@@ -4,11 +4,12 @@ What is no table of bits is refused in one line that names the column and says h
 it. Files hold no pickles.
 """
 import io
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import bits, describe, shape
+from minitf.checks import bits, checked, describe, shape
 from minitf.files import read_array, read_arrays, read_whole, roomy
 from minitf.lab.columns import (
     fault_of,
@@ -35,8 +36,9 @@ class Table(NamedTuple):
     notices: tuple = ()
 
 
-def read_table(path, label=None, columns=None, *, positive=None, drop=(), delimiter=None,
-               tick=lambda done, total: None):
+@checked
+def read_table(path: str | PathLike, label: str | None = None, columns=None, *,
+               positive=None, drop=(), delimiter=None, tick=lambda done, total: None):
     """Read examples from a file; "-" is standard input. What the file is, its first bytes say.
 
     label: the name of the column that holds y, the last one unless given; positive: its word that

@@ -47,7 +47,10 @@ def is_determined(task, X, y, rule_known=True):
     rule = {"level": task.k + 1 - sum(by_count)} if task.kind == "threshold" else {}
     if task.kind in ("symmetric", "junta") and rule_known:
         rule["table"] = task.table if task.kind == "junta" else by_count
-    return len(consistent_supports(X, y, task.kind, task.k, limit=2, **rule)) == 1
+    try:
+        return len(consistent_supports(X, y, task.kind, task.k, limit=2, **rule)) == 1
+    except ValueError:                          # the search gave up
+        return None
 
 
 def first_determined(draw, determined, attempts=ATTEMPTS):

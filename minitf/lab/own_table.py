@@ -3,8 +3,9 @@ import time
 
 import numpy as np
 
-from minitf.checks import integer, real, require
+from minitf.checks import checked, integer, real, require
 from minitf.lab.certainty import certainty
+from minitf.lab.datasets import Table
 from minitf.lab.holdout import wilson
 from minitf.lab.run import Plan, choose, record_of, streams
 from minitf.learn import Try, decide, longest, row_keys, usual_tries
@@ -12,8 +13,9 @@ from minitf.learn import Try, decide, longest, row_keys, usual_tries
 ENOUGH = 10             # distinct rows held out, from which a verdict is given
 
 
-def plan_table(table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
-               seed=0, holdout=0.2, negations=True):
+@checked
+def plan_table(table: Table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
+               seed=0, holdout=0.2, negations: bool = True):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of
     plan_task.
 

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, integer, require
+from minitf.checks import checked, choice, count, integer, require
 from minitf.files import VERSION
 from minitf.lab.certainty import REDRAWN, certainty, holds
 from minitf.lab.draw import auto_m, auto_method, draw_sample
 from minitf.lab.holdout import HOLDOUT, count_correct
 from minitf.learn import FitWarning, TrainConfig, fit, most_steps
 from minitf.model import ModelConfig, constraints
-from minitf.tasks import sample_task
+from minitf.tasks import KINDS, sample_task
 
 MODELS = ("paper", "scalar", "gpt", "mlp")
 LARGEST = 1 << 33       # bits of a sample, packed: 1 GB
@@ -123,8 +123,15 @@ def record_of(result, seconds, X, y, found, **known):
     }
 
 
-def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, table=None,
-              model=None, method="auto", H=None, radius=None, steps=None, seed=0, redraw=False):
+def rule_kind(name, value):
+    """Return value; it must be a kind of rule."""
+    return choice(name, value, KINDS)
+
+
+@checked
+def plan_task(task: rule_kind = "and", k: count = 2, T: count = 64, *, m=None, p=None, noise=0.0,
+              level=None, table=None, model=None, method="auto", H=None, radius=None, steps=None,
+              seed=0, redraw=False):
     """Check every option, draw the task and its sample: a Plan whose run(callback) trains and
     measures."""
     task_rng, sample_rng, holdout_rng, training_rng = streams(seed, 4)
@@ -136,7 +143,6 @@ def plan_task(task="and", k=2, T=64, *, m=None, p=None, noise=0.0, level=None, t
             f"at most {LARGEST // T} examples of {T} bits (2^33 bits in all)", m)
     X, y, determined, redraws = draw_sample(drawn, m, sample_rng, redraw=redraw,
                                             rule_known=table is not None)
-
     rows = partial(unlabelled, drawn, seed)
 
     def again(X, y):
@@ -176,8 +182,8 @@ def of_task(task, found, clean, noisy):
 
 def streams(seed, n):
     """n independent generators of one seed."""
-    return [np.random.default_rng(child)
-            for child in np.random.SeedSequence(integer("seed", seed, 0)).spawn(n)]
+    return [np.random.default_rng(child) for child in
+            np.random.SeedSequence(integer("seed", seed, 0)).spawn(integer("n", n, 0, 10 ** 6))]
 
 
 def choose(usual, model, method, T, k, H, radius, steps):

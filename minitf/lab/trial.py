@@ -97,7 +97,11 @@ def named(job, task, X, y):
     elif method == "screening":
         found = screening(X, y, task.k)
     else:
-        found, = consistent_supports(X, y, task.kind, task.k, limit=1, **rule_of(job)) or [()]
+        try:
+            supports = consistent_supports(X, y, task.kind, task.k, limit=1, **rule_of(job))
+        except ValueError:                      # the search gave up
+            supports = []
+        found, = supports or [()]
     exact = found == task.support
     return {"success": exact or right, "success_any": exact or right, "support_exact": exact}
 

@@ -5,12 +5,13 @@ has a search of its own (`search`); every other model, and method "adam", goes t
 """
 import math
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import floats, generator, require, shape
+from minitf.checks import checked, floats, require, shape
 from minitf.fast import attention_of, head_shares, mean_gradient
 from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, with_negations
@@ -37,8 +38,10 @@ class FitWarning(UserWarning):
     """A model explains its own examples badly: noise, or a rule that its class cannot hold."""
 
 
-def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=None, callback=None,
-        negations=False):
+@checked
+def fit(X, y, model: ModelConfig | None = None, rng: np.random.Generator | None = None, *,
+        train: TrainConfig = TrainConfig(), params: Mapping | None = None,
+        sets: Mapping | None = None, callback: Callable | None = None, negations: bool = False):
     """Train a model on examples X (m, T), perhaps Packed or a data frame, and labels y (m,), both
     of 0 and 1, and return a Result. FitWarning where training ends hardly above a constant.
 
@@ -54,7 +57,7 @@ def fit(X, y, model=None, rng=None, *, train=TrainConfig(), params=None, sets=No
     X, y, names = read_examples(X, y)
     X = with_negations(X) if negations else X
     model = checked_model(model, X, train)
-    rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
+    rng = np.random.default_rng(0) if rng is None else rng
     if params is not None:
         same_shapes("params", params, shapes(model))
         params = {name: floats(name, params[name], finite=True) for name in shapes(model)}
@@ -82,11 +85,7 @@ def fit_quietly(*args, **options):
 
 
 def read_examples(X, y):
-    """Bits X and y, and the names of the columns where X is a data frame. Masked arrays are
-    refused: what is missing is neither 0 nor 1."""
-    for name, value in ("X", X), ("y", y):
-        require(not np.ma.isMaskedArray(value), name, "no masked array: fill or drop what is "
-                "missing", value, TypeError)
+    """Bits X and y, and the names of the columns where X is a data frame."""
     names = getattr(X, "columns", None)
     if names is None:
         return *examples(X, y), None
@@ -98,17 +97,14 @@ def read_examples(X, y):
 def checked_model(model, X, train):
     """The model to train on the bits X (m, T), with the radius of the options."""
     model = ModelConfig.paper(X.shape[1]) if model is None else model
-    require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
     learnable = (model.V, model.input) == (2, "bits")
     require(learnable, "model", "V = 2 and input bits: what fit can learn", model)
     shape("X", X, (None, model.T))
-    require(isinstance(train, TrainConfig), "train", "a TrainConfig", train, TypeError)
     return model if train.radius is None else replace(model, radius=train.radius)
 
 
 def checked_sets(sets, model):
     """The sets of a caller: a dict from names of the model's parameters to sets that project."""
-    require(isinstance(sets, dict), "sets", "a dict {parameter: set}", sets, TypeError)
     for name, set_ in sets.items():
         require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
         able = callable(getattr(set_, "project", None))
@@ -154,7 +150,8 @@ def warn_of_a_bad_fit(result, X, y, method):
                       f"does not find ({better})", FitWarning, stacklevel=3)
 
 
-def most_steps(model, train):
+@checked
+def most_steps(model: ModelConfig, train: TrainConfig):
     """The number of steps that fit will not exceed, for a progress bar."""
     if searches(model, train):
         return min(longest_search(model, rounds_of(train)), train.steps or math.inf)

@@ -3,6 +3,7 @@
 It trains any model from where it is; `starts` says from where, on which rows and for how long. The
 bounded class has a search of its own, `search`.
 """
+import inspect
 import math
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ def optimiser(model, train, sets, fade=None):
     options = {"weight_decay": decay if train.weight_decay is None else train.weight_decay}
     if train.method == "pgd":
         step, lr, options = gradient_step, train.lr or 0.1, {"momentum": 0.9}
-    state, done = None, 0
+    step, state, done = inspect.unwrap(step), None, 0           # the arguments are our own
 
     def advance(x, dx):
         nonlocal state, done

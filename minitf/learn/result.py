@@ -2,11 +2,12 @@
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from os import PathLike
 
 import numpy as np
 
 from minitf.checks import bits as zeros_and_ones
-from minitf.checks import integer, require, shape
+from minitf.checks import checked, instance, integer, require, shape
 from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
 from minitf.learn.rule import exact_rule, read_rule
@@ -55,6 +56,12 @@ class Result:
     header: dict = field(default_factory=dict)
     negations: bool = False
 
+    def __post_init__(self):
+        instance("params", self.params, dict)
+        H, T = instance("model", self.model, ModelConfig).H, self.model.T
+        for name, of in ("weights", (H, T)), ("shares", (H,)), ("frequency", (T,)):
+            shape(name, reals(name, getattr(self, name)), of)
+
     @property
     def T(self):
         """The number of columns of a row."""
@@ -68,6 +75,8 @@ class Result:
 
     def model_logits(self, X):
         """Logits (m,) of what the model itself reads, X (m, model.T)."""
+        X = bits("X", X)
+        shape("X", X, (None, self.model.T))
         return in_blocks(self._predictor, X, self.model)
 
     @cached_property
@@ -104,8 +113,8 @@ class Result:
         The rows have independent bits with the training frequencies, drawn from `seed`. Cost: T
         forward passes.
         """
-        rng = np.random.default_rng(seed)
-        size = integer("rows", rows, 1), self.T
+        rng = np.random.default_rng(integer("seed", seed, 0))
+        size = integer("rows", rows, 1, 2 ** 30), self.T
         X = (rng.random(size) < self.frequency[:self.T]).astype(np.uint8)
         base, rates = self.predict(X), np.empty(self.T)
         for t in range(self.T):
@@ -129,12 +138,13 @@ class Result:
         Otherwise None, or with rows X (m, T), labels not needed, the rule read off every other row
         and the number of the rest on which the model differs.
         """
+        if X is not None:
+            X = np.asarray(bits("X", X))
+            shape("X", X, (None, self.T))
         line = self.affine()
         rule = None if line is None else exact_rule(line[1], line[0], self.names)
         if rule is not None or X is None:
             return rule
-        X = np.asarray(bits("X", X))
-        shape("X", X, (None, self.T))
         return read_rule(self.predict, X, self.strength(), self.names)
 
     @property
@@ -143,7 +153,8 @@ class Result:
         names = self.header.get("names")
         return tuple(names) if names is not None and len(names) == self.T else None
 
-    def save(self, path, **header):
+    @checked
+    def save(self, path: str | PathLike, **header):
         """Write the model to an `.npz` file, whole or not at all; extra header entries (JSON
         values) go with it."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
@@ -168,7 +179,8 @@ def check_header(header, T):
         shape("table", table, (1 << min(len(rule["columns"]), 20),))
 
 
-def load(path):
+@checked
+def load(path: str | PathLike):
     """Read a Result that `save` wrote, without its history. Errors: ValueError for another or a
     damaged file."""
     arrays, header = load_arrays(path)

@@ -17,7 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from minitf.checks import require, shape
+from minitf import checks
+from minitf.checks import each, instance, integer, require, shape
 from minitf.learn.words import in_words
 from minitf.tasks import bits, count_ones, flips
 
@@ -42,6 +43,11 @@ class Rule:
     differs: int = 0
     rows: int = 0
     names: tuple | None = None
+
+    def __post_init__(self):
+        T = integer("T", self.T, 1)
+        each(lambda name, t: integer(name, t, 0, T - 1))("support", self.support)
+        shape("table", checks.bits("table", self.table, ndim=1), (1 << len(self.support),))
 
     def __call__(self, X):
         """Labels (m,) uint8 of rows X (m, T)."""
@@ -77,6 +83,7 @@ class Rule:
 
     def same_as(self, other):
         """Whether both are the same function."""
+        instance("other", other, Rule)
         return (self.support, self.table) == (other.support, other.table)
 
 

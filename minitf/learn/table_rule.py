@@ -8,12 +8,14 @@ a neighbouring rule explains them better; the first model whose rule is certain 
 (minitf.learn.evidence). Otherwise the model of the cheapest rule answers, and the verdict says what
 is in doubt.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import generator
+from minitf.checks import checked, count, each, instance, require
 from minitf.learn.evidence import GAIN, WIDEST_RULE, Evidence, Verdict, rule_on
 from minitf.learn.fit import Progress, finished, fit_quietly, most_steps, read_examples
 from minitf.learn.loop import TrainConfig, minibatch_descent
@@ -65,14 +67,18 @@ class Answer:
         return self.verdict.certain
 
 
-def usual_tries(T, k=3, negations=True):
+@checked
+def usual_tries(T: count, k: count = 3, negations: bool = True):
     """One bounded head, then 16 heads and a ReLU readout by Adam."""
     head = ModelConfig.paper(2 * T if negations else T, k)
     return (Try("one head", head, TrainConfig(restarts=0), negations),
             Try("16 heads", ModelConfig.scalar(T), TrainConfig("adam")))
 
 
-def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
+@checked
+def decide(X, y, names: each(partial(instance, kind=str)) = None,
+           rng: np.random.Generator | None = None, *,
+           tries: each(partial(instance, kind=Try)) = None, callback: Callable | None = None):
     """The Answer of labelled rows X (m, T), y (m,): bits, or a data frame whose columns have names.
 
     tries: the models, usual_tries(T) unless given. callback(Progress) after every step.
@@ -80,7 +86,8 @@ def decide(X, y, names=None, rng=None, *, tries=None, callback=None):
     X, y, found = read_examples(X, y)
     X, y = independent_rows(np.asarray(X), y)
     names = names if names is not None else found
-    rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
+    require(names is None or len(names) == X.shape[1], "names", f"{X.shape[1]} names", names)
+    rng = np.random.default_rng(0) if rng is None else rng
     evidence, answers = Evidence(X, y), []
     for one in tries or usual_tries(X.shape[1]):
         known = [answer for answer in answers if answer.certain][-1:]

@@ -13,14 +13,18 @@ the definition: every token is built and attended to. `minitf.forward` is the sa
 Every derivative is the composition of pullbacks of `ops`; none is written here a second time.
 Source: Edelman, Goel, Kakade, Zhang 2022, section 3 (tf-head, tf-scalar).
 """
-from minitf.checks import floats, require
+from collections.abc import Mapping
+
+from minitf.checks import checked, floats, op
+from minitf.model.config import ModelConfig
 from minitf.model.layers import cls_heads, readout
 from minitf.model.mlp import mlp
 from minitf.model.parameters import same_shapes, shapes
 from minitf.model.tokens import complete, embedded, examples_of
 
 
-def forward(params, X, model, *, z=None):
+@checked
+def forward(params: Mapping, X, model: ModelConfig, *, z=None):
     """Logits of examples, and the pullback to a dict of gradients with the keys of params.
 
     X (m, T) symbols 0..V-1 -> logits (m,). With input "tokens" X is tokens (m, T, d), the first of
@@ -31,6 +35,7 @@ def forward(params, X, model, *, z=None):
     return by_heads(row_heads, params, X, model, z)
 
 
+@op
 def by_heads(heads, params, X, model, z=None):
     """`forward`, with the heads of [CLS] from heads(params, X, model, z) such as `row_heads`."""
     X, z = examples_of(X, z, model)
@@ -49,8 +54,6 @@ def by_heads(heads, params, X, model, z=None):
     inputs = [*params, *(["X"] if model.input == "tokens" else []), *([] if z is None else ["z"])]
 
     def pullback(dlogits):
-        dlogits = floats("dlogits", dlogits)
-        require(dlogits.shape == logits.shape, "dlogits", f"shape {logits.shape}", dlogits)
         grads = back(dlogits)
         return {name: grads[name] for name in inputs}
 

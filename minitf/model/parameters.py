@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from minitf.checks import generator, require
+from minitf.checks import checked, require
+from minitf.model.config import ModelConfig
 from minitf.projections import Ball, Intersection
 
 
@@ -99,7 +100,8 @@ def mlp_shapes(model, l):
     return {"W_1": (model.T if l == 0 else model.d_ff, model.d_ff), "b_1": (model.d_ff,)}
 
 
-def init_params(rng, model):
+@checked
+def init_params(rng: np.random.Generator, model: ModelConfig):
     """Draw the starting parameters.
 
     Normal numbers: E, P, x_cls with standard deviation 1/2; matrices and w with 1/sqrt(rows); q
@@ -107,7 +109,6 @@ def init_params(rng, model):
     1, biases and c are 0. Where values are bits, w = 1 and a single head starts with uniform
     attention, q = 0; several start with a tenth of the usual q, as equal heads would stay equal.
     """
-    generator("rng", rng)
     params = {}
     for name, shape in shapes(model).items():
         short = name.rpartition("/")[2]
@@ -124,7 +125,8 @@ def init_params(rng, model):
     return params
 
 
-def constraints(model):
+@checked
+def constraints(model: ModelConfig):
     """The sets of the class, {name: set}, none where every bound is infinite.
 
     Every head has balls of its own:

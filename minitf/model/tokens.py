@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from minitf import checks
 from minitf.checks import floats, require, shape
 from minitf.ops import add, embed
 
@@ -77,11 +78,6 @@ def examples_of(X, z, model):
 
 def symbols(X, model):
     """Return X as an integer array (m, T) of symbols of the model."""
-    X = np.asarray(X)
-    X = X.view(np.uint8) if X.dtype == np.bool_ else X
-    require(X.dtype.kind in "iu", "X", "integers", X, TypeError)
-    require(X.ndim == 2 and X.shape[1] == model.T, "X", f"shape (any, {model.T})", X)
-    low = 0 if X.dtype.kind == "u" else X.min(initial=0)
-    inside = low >= 0 and X.max(initial=0) < model.V
-    require(inside, "X", f"symbols from 0 to {model.V - 1}", X)
+    X = checks.symbols("X", X, model.V)
+    shape("X", X, (None, model.T))
     return X

@@ -1,4 +1,5 @@
 """Forward and backward by hand: primitives, and softmax attention."""
+from minitf.checks import op
 from minitf.ops.attention import attention, attention_weights
 from minitf.ops.blocked import attention_blocked
 from minitf.ops.kernels import sum_to
@@ -19,6 +20,7 @@ from minitf.ops.primitives import (
 )
 from minitf.ops.tangent import attention_tangent
 
+cap = op(cap)           # attention calls the plain one: its cotangents may have more leading axes
 __all__ = ["ACTIVATIONS", "add", "attention", "attention_blocked", "attention_tangent",
            "attention_weights", "cap", "embed", "gelu", "identity", "layer_norm", "linear",
            "logistic", "relu", "sigmoid", "softmax", "sum_to", "unit_ball"]

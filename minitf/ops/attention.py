@@ -5,7 +5,7 @@
 Letters: H query heads, G key heads, Tq queries, Tk keys, d width of queries and keys, dv of values.
 """
 from minitf.ops.arguments import check
-from minitf.ops.heads import answer, over_heads, stacked, unstack
+from minitf.ops.heads import answer, over_heads, require_range, stacked, unstack
 from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows
 from minitf.ops.primitives import cap
 
@@ -118,8 +118,8 @@ def attention_weights(
     )
     q, k, _, bias, sinks, mask, _, blocked = stacked(a)
     pairs, _, _ = masked_products(blocked)
-    S = pairs(a.scale * q, k)
-    S, _ = cap(S, softcap)
+    S, _ = cap(pairs(a.scale * q, k), softcap)
     S = hide(S, bias, mask, blocked)
     A, lse, _ = softmax_rows(S, sinks)
+    require_range(lse, a)
     return unstack(A, a.shared), unstack(lse, a.shared)[..., 0]

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from minitf.checks import floats, require
+from minitf.checks import cotangent, flag, require
 from minitf.ops.arguments import blocked_pairs, finite_part
 from minitf.ops.kernels import quiet, sum_to
 from minitf.ops.threads import each, one_blas_thread
@@ -58,6 +58,7 @@ def over_heads(op, a):
     arrays, shared = stacked(a), a.shared
     with quiet(), one_blas_thread():
         (out, lse), back = by_heads(op, *arrays, scale=a.scale, softcap=a.softcap)
+    require_range(lse, a)
     stacked_shapes = [x.shape for x in arrays[:3]]
     bias, sinks = (None if x is None else x.shape for x in (a.bias, a.sinks))
 
@@ -77,9 +78,17 @@ def over_heads(op, a):
     return (unstack(out, shared), unstack(lse, shared)[..., 0]), pullback
 
 
+def require_range(lse, a):
+    """Refuse finite q and k whose scores overflow; NaN and inf that were given pass on."""
+    if not np.isfinite(lse).all() and np.isfinite(a.q).all() and np.isfinite(a.k).all():
+        largest = [float(np.abs(x.real).max(initial=0)) for x in (a.q, a.k)]
+        fits = math.prod(largest, start=abs(a.scale) * a.q.shape[-1]) < np.finfo(a.q.dtype).max
+        require(fits, "q, k", f"scores in the range of {a.q.dtype}", a.q)
+
+
 def answer(outputs, back, lse):
     """What a caller gets: out, or (out, lse), and a pullback that takes as much and checks it."""
-    shapes = tuple(x.shape for x in outputs)
+    shapes, lse = tuple(x.shape for x in outputs), flag("lse", lse)
 
     def pullback(dout):
         if lse:
@@ -92,13 +101,6 @@ def answer(outputs, back, lse):
         return tuple(dx for dx in back(*(cotangent(*each) for each in named)) if dx is not None)
 
     return outputs if lse else outputs[0], pullback
-
-
-def cotangent(name, dx, shape):
-    """Return dx as an array; it must have the shape of the output."""
-    dx = floats(name, dx)
-    require(dx.shape == shape, name, f"shape {shape}", dx)
-    return dx
 
 
 def by_heads(op, q, k, v, bias, *others, **options):

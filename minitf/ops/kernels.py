@@ -1,7 +1,9 @@
-"""What attention is computed with: softmax in place, products next to NaN, freed memory."""
+"""What ops are computed with: softmax in place, products next to NaN, means, freed memory."""
 from functools import partial
 
 import numpy as np
+
+from minitf.checks import floats
 
 SMALL = 30.0            # exponentials of such scores, their sums and ratios are far from overflow
 
@@ -151,3 +153,32 @@ def hide(S, bias, mask, blocked):
     if blocked is not None:
         np.copyto(S, -np.inf, where=blocked)
     return S
+
+
+def mean(*factors):
+    """Mean of a product of arrays over the last axis, that axis kept."""
+    axes = ",".join(["...d"] * len(factors)) + "->..."
+    return np.einsum(axes, *factors)[..., None] / factors[0].shape[-1]
+
+
+@np.errstate(invalid="ignore")
+def standardised(x, eps):
+    """x - mean x and sqrt(mean (x - mean x)^2 + eps), over the last axis."""
+    n = x - mean(x)
+    n -= mean(n)                                      # the first mean was rounded at the scale of x
+    return n, np.sqrt(mean(n, n) + eps)
+
+
+def unit_of(x, least):
+    """The power of 2 next to the largest entry of every row, and at least 2^least."""
+    _, exponent = np.frexp(np.abs(x.real).max(axis=-1, keepdims=True))
+    least = max(least, np.finfo(x.dtype).minexp)
+    return np.ldexp(x.real.dtype.type(1), np.maximum(exponent - 1, least))
+
+
+def sigmoid(z):
+    """Return 1 / (1 + exp(-z)), to full relative accuracy; 0 where exp(-z) overflows."""
+    with np.errstate(over="ignore", under="ignore"):
+        e = np.asarray(np.exp(-floats("z", z)))
+    e += 1
+    return 1 / e

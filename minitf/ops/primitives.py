@@ -8,14 +8,18 @@ import math
 
 import numpy as np
 
-from minitf.checks import floats, positive, real, require, shape
-from minitf.ops.kernels import quiet, softmax_rows, sum_to
+from minitf.checks import array, floats, nonnegative, op, positive, require, shape, symbols
+from minitf.ops.kernels import mean, quiet, sigmoid, softmax_rows, standardised, sum_to, unit_of
 
 
+@op
 def add(a, b):
     """Add with broadcasting:  y = a + b.    da, db = dy, summed over broadcast axes."""
     a, b = floats("a", a), floats("b", b)
-    y = a + b
+    try:
+        y = a + b
+    except ValueError:
+        require(False, "a, b", "shapes that broadcast", (a.shape, b.shape))
 
     def pullback(dy):
         return sum_to(dy, a.shape), sum_to(dy, b.shape)
@@ -23,6 +27,7 @@ def add(a, b):
     return y, pullback
 
 
+@op
 def linear(x, W, b=None):
     """Multiply the last axis of x by a matrix:  y = x W + b.
 
@@ -30,7 +35,8 @@ def linear(x, W, b=None):
     x (..., d), W (d, n), b (n,) -> y (..., n). pullback(dy) -> dx, dW, and db where b was given.
     """
     x, W = floats("x", x), floats("W", W, ndim=2)
-    shape("W", W, (x.shape[-1] if x.ndim else None, None))
+    require(x.ndim, "x", "at least one axis", x)
+    shape("W", W, (x.shape[-1], None))
     rows = x.reshape(math.prod(x.shape[:-1]), W.shape[0])   # one product, not one a leading index
     y = rows @ W
     if b is not None:
@@ -46,6 +52,7 @@ def linear(x, W, b=None):
     return y.reshape(*x.shape[:-1], W.shape[1]), pullback
 
 
+@op
 def embed(index, E):
     """Look up rows of a table:  y = E[index].
 
@@ -53,10 +60,8 @@ def embed(index, E):
     index integers (...,), E (V, d) -> y (..., d). pullback(dy) -> dE.
     Errors: an index outside 0..V-1.
     """
-    index, E = np.asarray(index), floats("E", E, ndim=2)
-    require(index.dtype.kind in "iu", "index", "integers", index, TypeError)
-    inside = not index.size or 0 <= index.min() and index.max() < len(E)
-    require(inside, "index", f"entries from 0 to {len(E) - 1}", index)
+    E = floats("E", E, ndim=2)
+    index = symbols("index", index, len(E))
     y = E[index]
 
     def pullback(dy):
@@ -71,6 +76,7 @@ def embed(index, E):
     return y, pullback
 
 
+@op
 def softmax(S):
     """Normalise exponentials over the last axis:  A = exp(S) / sum exp(S), computed from S - max S.
 
@@ -97,9 +103,10 @@ def cap(x, softcap):
     dx = dy / cosh(x / softcap)^2, from exp(-2 |x / softcap|): 1 - tanh^2 has no digits in the tails
     x (...) -> y (...); None: y = x. Source: Bello et al. 2017, section 3 (clipped logits).
     """
+    x = floats("x", x)
     if softcap is None:
-        return identity(x)
-    x, softcap = floats("x", x), positive("softcap", softcap)
+        return x, lambda dy: dy
+    softcap = positive("softcap", softcap)
     u = x / softcap
     y = softcap * np.tanh(u)
 
@@ -111,12 +118,7 @@ def cap(x, softcap):
     return y, pullback
 
 
-def mean(*factors):
-    """Mean of a product of arrays over the last axis, that axis kept."""
-    axes = ",".join(["...d"] * len(factors)) + "->..."
-    return np.einsum(axes, *factors)[..., None] / factors[0].shape[-1]
-
-
+@op
 def layer_norm(x, gain, bias, *, eps=1e-5):
     """Standardise the last axis, then stretch and shift it.
 
@@ -133,12 +135,13 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
     require(x.ndim and x.shape[-1], "x", "at least one entry on the last axis", x)
     shape("gain", gain, x.shape[-1:])
     shape("bias", bias, x.shape[-1:])
-    eps = real("eps", eps, "a finite number >= 0", lambda e: 0 <= e < math.inf)
-    n = x - mean(x)
-    n -= mean(n)                                      # the first mean was rounded at the scale of x
-    s = np.sqrt(mean(n, n) + eps)
+    eps = nonnegative("eps", eps)
+    n, s, unit = *standardised(x, eps), None
+    if not (eps > 1e-30 and s.real.max(initial=0) < np.inf):
+        unit = unit_of(x, 0 if eps else -np.inf)            # squares left the range of x
+        n, s = standardised(x / unit, eps / unit / unit)
     require(bool((s != 0).all()), "x", "rows that are not constant, or eps > 0", x)
-    n /= s
+    n, s = np.divide(n, s, out=n), s if unit is None else s * unit
     y = gain * n + bias
 
     def pullback(dy):
@@ -151,6 +154,7 @@ def layer_norm(x, gain, bias, *, eps=1e-5):
     return y, pullback
 
 
+@op
 def unit_ball(x):
     """Project every row onto the Euclidean unit ball:  y = x / max(1, ||x||).
 
@@ -161,10 +165,14 @@ def unit_ball(x):
     x = floats("x", x)
     require(x.ndim, "x", "at least one axis", x)
     unit = np.abs(x.real).max(axis=-1, keepdims=True, initial=1)    # squares cannot overflow
-    length = unit * np.sqrt(((x / unit) ** 2).sum(axis=-1, keepdims=True))
-    outside = length.real > 1
-    length = np.where(outside, length, 1)
-    y = x / length
+    ratio = np.sqrt(((x / unit) ** 2).sum(axis=-1, keepdims=True))
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = unit * ratio
+        outside = length.real > 1
+        length = np.where(outside, length, 1)
+        y = x / length
+    if np.isinf(length).any():
+        y = np.where(np.isinf(length), x / unit / ratio, y)
 
     def pullback(dy):
         radial = np.where(outside, (y * dy).sum(axis=-1, keepdims=True), 0)
@@ -173,24 +181,13 @@ def unit_ball(x):
     return y, pullback
 
 
-def sigmoid(z):
-    """Return 1 / (1 + exp(-z)), to full relative accuracy; 0 where exp(-z) overflows."""
-    with np.errstate(over="ignore", under="ignore"):
-        e = np.asarray(np.exp(-z))
-    e += 1
-    return 1 / e
-
-
+@op
 def identity(x):
     """Return x itself:  y = x,  dx = dy.  The activation that does nothing."""
-    x = floats("x", x)
-
-    def pullback(dy):
-        return dy
-
-    return x, pullback
+    return floats("x", x), lambda dy: dy
 
 
+@op
 def relu(x):
     """Keep the positive part:  y = max(x, 0).      dx = dy where x > 0, 0 elsewhere."""
     x = floats("x", x)
@@ -203,6 +200,7 @@ def relu(x):
     return y, pullback
 
 
+@op
 def gelu(x):
     """Gate x by the normal distribution function, in its tanh form:  y = x (1 + tanh(u/2))/2.
 
@@ -212,12 +210,14 @@ def gelu(x):
     """
     x = floats("x", x)
     c, a = math.sqrt(2 / math.pi), 0.044715
-    u = x * (2 * c + 2 * c * a * (x * x))                           # x ** 3 is 12 times slower
+    near = np.abs(x).max(initial=0) < 1e12      # beyond, cubes may overflow, and g is 0 or 1
+    t = x if near else np.minimum(np.maximum(x, -30), 30)
+    u = t * (2 * c + 2 * c * a * (t * t))                           # t ** 3 is 12 times slower
     g = sigmoid(u)
     y = x * g
 
     def pullback(dy):
-        slope = x * (2 * c + 6 * c * a * (x * x))                   # x du/dx
+        slope = t * (2 * c + 6 * c * a * (t * t))                   # x du/dx
         return dy * (g * (1 + slope * (1 - g)))
 
     return y, pullback
@@ -226,6 +226,7 @@ def gelu(x):
 ACTIVATIONS = {"identity": identity, "relu": relu, "gelu": gelu}
 
 
+@op
 def logistic(logits, y):
     """Cross-entropy of Boolean labels from logits z:  -y log sigmoid(z) - (1 - y) log sigmoid(-z).
 
@@ -234,7 +235,7 @@ def logistic(logits, y):
     z = logits (...), y of the same shape, 0 and 1 or probabilities between -> loss (...). Both are
     written so that a well-classified example keeps its digits: no clipping, no epsilon.
     """
-    z, y = floats("logits", logits), np.asarray(y)
+    z, y = floats("logits", logits), array("y", y)
     shape("y", y, z.shape)
     require(y.dtype.kind in "biuf", "y", "labels from 0 to 1", y, TypeError)
     require(bool(((y >= 0) & (y <= 1)).all()), "y", "labels from 0 to 1", y)

@@ -6,9 +6,9 @@ Letters as in `attention`; x_dot is the velocity of x.
 """
 import numpy as np
 
-from minitf.checks import floats, require
+from minitf.checks import flag, floats, require
 from minitf.ops.arguments import check
-from minitf.ops.heads import stacked, unstack
+from minitf.ops.heads import require_range, stacked, unstack
 from minitf.ops.kernels import hide, masked_products, quiet, softmax_rows
 from minitf.ops.primitives import cap
 from minitf.ops.threads import one_blas_thread
@@ -44,8 +44,9 @@ def attention_tangent(
     dots = {name: velocity(name, x, getattr(a, name)) for name, x in given.items()}
     with quiet(), one_blas_thread():
         results = push(stacked(a), stacked(a._replace(**dots))[:5], a.scale, a.softcap)
+    require_range(results[1], a)
     out, L, out_dot, L_dot = (unstack(x, a.shared) for x in results)
-    if not lse:
+    if not flag("lse", lse):
         return out, out_dot
     return (out, L[..., 0]), (out_dot, L_dot[..., 0])
 

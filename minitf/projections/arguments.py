@@ -11,7 +11,8 @@ class OnMatrices:
     """A frozen dataclass with `axes`: None, every matrix of an array; 1, every row (last axis)."""
 
     def __post_init__(self):
-        known = self.axes is None or self.axes == 1
+        known = self.axes is None or (
+            not isinstance(self.axes, (bool, np.bool_)) and np.array_equal(self.axes, 1))
         require(known, "axes", "None (matrices) or 1 (every row a vector)", self.axes)
 
     def _matrices(self, name, x):
@@ -39,10 +40,10 @@ class OnMatrices:
 
 def numbers(name, value, expected, where):
     """Return a number as float, an array as read-only float64; `where` allows each of them."""
-    if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
+    if not isinstance(value, (np.ndarray, list, tuple)):
         return real(name, value, expected, where)
-    value = np.array(value, dtype=np.float64)
-    require(all(map(where, value.flat)), name, expected, value)
+    value = reals(name, value, finite=False).astype(np.float64)
+    require(value.size and all(map(where, value.flat)), name, expected, value)
     value.flags.writeable = False
     return value
 

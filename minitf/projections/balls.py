@@ -68,6 +68,8 @@ class ConvexSet(OnMatrices):
         """
         M = self._matrices("g", g)
         _, exponent = np.frexp(np.abs(M).max(axis=(-2, -1), keepdims=True, initial=0))
+        if not M.size:
+            return M.reshape(np.shape(g)).copy()
         S = self._furthest(np.ldexp(-M.astype(np.float64), -exponent), np.shape(g))
         require(np.isfinite(S).all(), "g", "a direction in which the set ends", np.asarray(g))
         return (S + 0.0).astype(M.dtype).reshape(np.shape(g))
@@ -80,9 +82,10 @@ class ConvexSet(OnMatrices):
         """
         x, p = reals("x", x).astype(np.float64), reals("p", p).astype(np.float64)
         shape("p", p, x.shape)
-        normal = x - p
+        unit = 2.0 ** 600 if np.abs(x).max(initial=0) > 1e150 else 1.0      # h may pass 1e308
+        normal = (x - p) / unit
         inner = self._matrices("x - p", normal) * self._matrices("p", p)
-        return self.support(normal) - np.sum(inner, axis=(-2, -1))
+        return unit * (self.support(normal) - np.sum(inner, axis=(-2, -1)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,9 +29,9 @@ class Intersection:
     sets: Sequence[ConvexSet]
 
     def __post_init__(self):
-        sets = tuple(self.sets)
+        sets = tuple(self.sets) if np.iterable(self.sets) else ()
         known = sets and all(isinstance(s, ConvexSet) for s in sets)
-        require(known, "sets", "a list of Ball, Box and Simplex", sets, TypeError)
+        require(known, "sets", "a list of Ball, Box and Simplex", self.sets, TypeError)
         require(len({s.axes for s in sets}) == 1, "sets", "the same axes in all of them", sets)
         one = sum(isinstance(s, Simplex) for s in sets) <= 1
         require(one, "sets", "at most one Simplex", sets)
@@ -128,7 +128,7 @@ def _common_point(x, sets):
     centre = sets[0].project(0 * x)                 # by symmetry common, if there are balls alone
     central = _contain(sets, centre)
     require(central or boxed, "sets", "sets with a common point", sets)
-    size = min(np.linalg.norm(p) for p in corners)
+    size = width_of(corners, x)
     ends = [s.support(x if isinstance(s, Ball) else np.abs(x)) for s in sets]
     wanted = 1e-12 * min(map(abs, ends))
     own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
@@ -147,6 +147,14 @@ def _common_point(x, sets):
         warnings.warn(f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps",
                       RuntimeWarning, stacklevel=5)
     return p, normals, gap, sweeps
+
+
+def width_of(corners, x):
+    """The length at which sets end; x must be near enough to be moved there, in its digits."""
+    size = min(np.linalg.norm(p) for p in corners)
+    near = np.abs(x).max(initial=0) <= 1e60 * size
+    require(near, "x", "a point within 1e60 times the width of the sets", x)
+    return size
 
 
 def _pull_inside(y, centre, sets):

@@ -27,11 +27,14 @@ KINDS = tuple(DUAL)
 COLUMN, ROW = -2, -1        # the axis that runs along a column, the axis that runs along a row
 
 
-def reals(name, x):
-    """Return x as a float32 or float64 array of finite numbers."""
-    x = floats(name, x, finite=True)
+def reals(name, x, finite=True):
+    """Return x as a float32 or float64 array of finite numbers, at most 1e300: sums stay so."""
+    x = floats(name, x)
     if x.dtype.char == "D":
         require(False, name, "a float32 or float64 array", x, TypeError)
+    if finite and not float(np.abs(x).max(initial=0)) <= 1e300:
+        floats(name, x, finite=True)
+        require(False, name, "entries up to 1e300", x)
     return x
 
 
@@ -102,7 +105,7 @@ def norm(x, kind):
 
     Cost: one pass over x; one singular value decomposition for nuclear and spectral. Sums are
     taken in float64 and returned in the dtype of x. Errors: an unknown kind; complex, float16, NaN
-    or infinite entries.
+    or infinite entries, or one above 1e300.
     """
     choice("kind", kind, KINDS)
     x = reals("x", x)

@@ -39,8 +39,12 @@ class Simplex(ConvexSet):
         relative, least = slack(M)
         return (M >= 0).all(axis=(-2, -1)) & (error <= radius * relative + least)
 
+    def _matrices(self, name, x):
+        M = super()._matrices(name, x)
+        require(M.shape[-2] * M.shape[-1], name, "at least one entry", M)
+        return M
+
     def _radii(self, M):
-        require(M.shape[-2] * M.shape[-1], "x", "at least one entry", M)
         return spread("radius", self.radius, M.shape[:-2])
 
     def _nearest(self, M, _):
@@ -77,7 +81,11 @@ class Box(ConvexSet):
             end = numbers(name, getattr(self, name), f"numbers, not NaN nor {outside}",
                           lambda a, outside=outside: a == a and a != outside)
             object.__setattr__(self, name, end)
-        require(np.all(np.asarray(self.low) <= self.high), "high", "nothing below low", self.high)
+        try:
+            fits = np.all(np.asarray(self.low) <= self.high)
+        except ValueError:
+            fits = False
+        require(fits, "high", "nothing below low, and a shape that broadcasts with it", self.high)
         super().__post_init__()
 
     def support(self, g):

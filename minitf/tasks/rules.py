@@ -16,9 +16,9 @@ KINDS = ("and", "or", "majority", "parity", "threshold", "symmetric", "junta")
 
 
 def count_ones(k):
-    """Return the number of ones of each index 0 .. 2^k - 1."""
+    """Return the number of ones of each index 0 .. 2^k - 1, k at most 24."""
     ones = np.zeros(1, dtype=np.int64)
-    for _ in range(k):
+    for _ in range(integer("k", k, 0, 24)):
         ones = np.concatenate((ones, ones + 1))
     return ones
 

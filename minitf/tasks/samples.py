@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minitf.checks import bits, generator, integer, real, require, shape
+from minitf.checks import bits, choice, each, generator, integer, real, require, shape
 from minitf.tasks.rules import (
+    KINDS,
     balanced_p,
     count_ones,
     flips,
@@ -19,6 +20,8 @@ from minitf.tasks.rules import (
     random_table,
     truth_table,
 )
+
+MOST = 2 ** 36          # bits of a sample; `blocks` gives more, in parts
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class BooleanTask:
     noise: float = 0.0
 
     def __post_init__(self):
-        T, k = integer("T", self.T, 1), integer("k", self.k, 1)
-        S = tuple(integer("support", i, 0, T - 1) for i in self.support)
+        T, k = integer("T", self.T, 1, MOST), integer("k", self.k, 1)
+        S = tuple(each(lambda name, i: integer(name, i, 0, T - 1))("support", self.support))
         ascending = len(S) == k and list(S) == sorted(set(S))
         require(ascending, "support", f"{k} ascending positions", self.support)
         table = bits("table", self.table, ndim=1)
         shape("table", table, (1 << k,))
         table = tuple(table.tolist())
         by_count = labels_by_count(table)
+        choice("kind", self.kind, KINDS)
         given = {"threshold": {"level": k + 1 - sum(by_count)}, "symmetric": {"table": by_count},
                  "junta": {"table": table}}
         rule = truth_table(self.kind, k, **given.get(self.kind, {}))
@@ -72,9 +76,9 @@ class BooleanTask:
     def sample(self, rng, m):
         """Draw m examples: X (m, T) and y (m,), uint8, y with label noise.
 
-        Equal generators give nested samples.
+        Equal generators give nested samples. m T is at most 2^36.
         """
-        X = np.empty((integer("m", m, 1, (1 << 62) // self.T), self.T), dtype=np.uint8)
+        X = np.empty((integer("m", m, 1, max(1, MOST // self.T)), self.T), dtype=np.uint8)
         y = np.empty(m, dtype=np.uint8)
         rows = max(1, (1 << 22) // self.T)
         for i, (X_block, y_block) in enumerate(self.blocks(rng, m, rows)):
@@ -147,7 +151,8 @@ def sample_task(rng, kind, T, k, *, level=None, table=None, p=None, noise=0.0):
     outside [0, 0.5).
     """
     generator("rng", rng)
-    require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
+    require(integer("k", k, 1) <= integer("T", T, 1, MOST), "k", f"at most T = {T}", k)
+    choice("kind", kind, KINDS)
     drawn = kind in ("symmetric", "junta") and table is None
     require(not drawn or k <= 20, "k", "at most 20 (a rule is kept as a table of 2^k labels)", k)
     require(not drawn or level is None, "level", f"nothing with {kind}", level)

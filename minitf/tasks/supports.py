@@ -29,12 +29,13 @@ def consistent_supports(X, y, kind, k, *, level=None, table=None, limit=2):
     means an unknown rule: a support then counts if no two rows of different labels have the same
     number of ones (symmetric) or the same bits (junta) on it, so rules that ignore some of the k
     positions are included. Labels with noise usually have no consistent support: the list is empty.
-    For the cost see `is_checkable`.
+    For the cost see `is_checkable`. Errors: a ValueError where the rows of a known rule rule out so
+    little that the search gives up, as with hundreds of rows of one label.
     """
     X, y = examples(X, y)
     choice("kind", kind, KINDS)
     require(integer("k", k, 1) <= X.shape[1], "k", f"at most T = {X.shape[1]}", k)
-    limit = None if limit is None else integer("limit", limit, 1)
+    limit = None if limit is None else integer("limit", limit, 1, 2 ** 62)
     if kind in ("symmetric", "junta") and table is None:
         require(level is None, "level", f"none for {kind}", level)
         found = unknown_rule(np.asarray(X), y, kind, k)
@@ -51,6 +52,7 @@ def is_checkable(kind, T, k):
     words in memory; C(T, (k-1)//2) nodes for majority and threshold; C(T, k-1) nodes of up to 2^k
     groups for symmetric and junta.
     """
+    choice("kind", kind, KINDS), integer("T", T, 1), integer("k", k, 1)
     if kind in ("and", "or"):
         return True
     if kind == "parity":
@@ -122,15 +124,17 @@ def known_rule(X, y, kind, table):
 
     def step(left, bit):
         return left[bit::2] if ordered else left[bit:len(left) - 1 + bit]
-
     # 2. One more position, depth first
+    spend = spender(2 * 10 ** 7 if kind in ("and", "or") else 2 * 10 ** 8, f"{kind} of {k}")
+
     def search(chosen, groups, allowed):
+        spend(sum(map(int.bit_count, groups.values())))
         candidates = possible[len(chosen)] & allowed
         for ((left, label), some), bit in product(groups.items(), (0, 1)):
             if label not in step(left, 1 - bit):
                 candidates = restrict(candidates, having[bit], some)
         branch = candidates
-        if candidates and not ordered:
+        if branch and not ordered:
             branch, allowed = smallest_need(candidates, groups, having), candidates
         for t in members(branch):
             if len(chosen) == k - 1:
@@ -138,9 +142,17 @@ def known_rule(X, y, kind, table):
                 continue
             allowed = (allowed >> t + 1) << t + 1 if ordered else allowed ^ 1 << t
             yield from search((*chosen, t), divided(groups, columns[t], step), allowed)
-
     state = bytes(table if ordered else labels_by_count(table))
     yield from search((), grouped(y, state), (1 << kept.size) - 1)
+
+
+def spender(left, task):
+    """The function that counts the examples looked at, and refuses to look at more than `left`."""
+    def spend(count):
+        nonlocal left
+        left -= count
+        require(left > 0, "X, y", "rows that rule out more, to end in seconds", task)
+    return spend
 
 
 def smallest_need(candidates, groups, having):

@@ -14,8 +14,9 @@ Source: Edelman, Goel, Kakade, Zhang 2022, sections 3 and 4.
 """
 import math
 from dataclasses import dataclass, fields
+from functools import partial
 
-from minitf.checks import choice, integer, require
+from minitf.checks import choice, each, instance, integer, require
 from minitf.theory.linear import nonnegative
 
 HEADS = ("sum-pre", "sum-out", "concat")
@@ -116,3 +117,10 @@ class LayerBudgets(Budgets):
     L_s: float = 1.0
     H: int = 1
     heads: str = "sum-pre"
+
+
+def layers_of(name, value):
+    """Return value as a list; it must be one or more LayerBudgets."""
+    layers = each(partial(instance, kind=LayerBudgets))(name, value)
+    require(len(layers) > 0, name, "at least one LayerBudgets", value)
+    return layers

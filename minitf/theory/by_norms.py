@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import bits, examples, floats, integer, shape
+from minitf.checks import bits, examples, integer, require, shape
 from minitf.fast import attention_of, head_shares
 from minitf.learn import Result
+from minitf.model import ModelConfig
+from minitf.projections import reals
 from minitf.theory.error import (
     confidence,
     dyadic_budgets,
@@ -73,11 +75,11 @@ def certify_norms(model, X, y, delta=0.05, *, k=None, logits=None):
     delta = confidence(delta, 0.125)
     if not isinstance(model, Result):
         X, y = examples(X, y)
-        params, config = model
+        params, config = pair_of(model)
         model = Result(params, config, attention_of(params, X, config),
                        head_shares(params, X, config), X.mean(axis=0))
     y = bits("y", y, ndim=1)
-    logits = model.logits(X) if logits is None else floats("logits", logits)
+    logits = model.logits(X) if logits is None else reals("logits", logits)
     shape("logits", logits, y.shape)
     margins = (2.0 * y - 1) * logits
     fitted = bool(margins.min() > 0)
@@ -98,6 +100,13 @@ def certify_norms(model, X, y, delta=0.05, *, k=None, logits=None):
     guessing = min(y.mean(), 1 - y.mean()) or 1.0
     text = summary(error if error < guessing else 1.0, len(y), fitted, needed, yardstick, factor)
     return NormCertificate(error, text, name, fitted, g, needed, yardstick, factor, delta)
+
+
+def pair_of(model):
+    """Return params, ModelConfig; model must be such a pair."""
+    pair = isinstance(model, tuple) and len(model) == 2 and isinstance(model[1], ModelConfig)
+    require(pair, "model", "a Result, or a pair (params, ModelConfig)", model, TypeError)
+    return model
 
 
 def certified(model, scale, delta, fitted, m):

@@ -24,11 +24,12 @@ Source: Occam's razor (Blumer et al. 1987) with an exact binomial tail (Langford
 is progressive validation at one point (Blum, Kalai and Langford 1999).
 """
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import integer, require
+from minitf.checks import checked, integer
 from minitf.learn import Result, Rule, fit_quietly, has_copies
 from minitf.tasks import Packed, count_ones, examples
 from minitf.theory.by_norms import NormCertificate, certify_norms
@@ -112,8 +113,9 @@ class Certificate(NamedTuple):
         return f"{self.m:,} examples are too few; {m:,}, {wrong}, would certify {target:.3g}"
 
 
-def certify(result, X, y, delta=0.05, *, k=None, train_again=None, prefix=True, rows=None,
-            logits=None, independent=False):
+@checked
+def certify(result: Result, X, y, delta=0.05, *, k=None, train_again: Callable | None = None,
+            prefix: bool = True, rows=None, logits=None, independent: bool = False):
     """Bound the error of a model from the examples X (m, T), y (m,) that it was trained on: a
     Certificate.
 
@@ -126,8 +128,8 @@ def certify(result, X, y, delta=0.05, *, k=None, train_again=None, prefix=True, 
     independent  True: equal rows are examples of their own, not copies
     Cost: one more fit, of half the examples. Errors: as fit, and delta outside (0, 1/8].
     """
-    require(isinstance(result, Result), "result", "a Result of fit", result, TypeError)
     X, y = examples(X, y)
+    k = None if k is None else integer("k", k, 0, result.T)
     norms = certify_norms(result, X, y, delta, k=k or None, logits=logits)
 
     def again(X, y):
@@ -144,8 +146,10 @@ def certify(result, X, y, delta=0.05, *, k=None, train_again=None, prefix=True, 
                         negations=result.negations, independent=independent)
 
 
-def certify_rule(rule, X, y, delta=0.05, *, k=None, again=None, negations=False, norms=None,
-                 independent=False):
+@checked
+def certify_rule(rule: Rule, X, y, delta=0.05, *, k=None, again: Callable | None = None,
+                 negations: bool = False, norms: NormCertificate | None = None,
+                 independent: bool = False):
     """Bound the error of a rule that was found in examples X (m, T), y (m,), by whatever means.
 
     again  (X, y) -> the Rule, or None, that the same means find in fewer examples; None: no prefix

@@ -12,12 +12,13 @@ k/eps)) and the others O(k), poly(k), 2^O(k) for monotone symmetric, symmetric, 
 explicit constants are derived here.
 """
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, generator, integer, real, require
+from minitf.checks import checked, choice, integer, real, require
 from minitf.fast import attention_of
 from minitf.learn import Result, logits_of
 from minitf.model import ModelConfig
@@ -76,7 +77,9 @@ class Verification(NamedTuple):
     rests: int
 
 
-def construct(task, eps=0.05, *, form=None, positions="onehot", d_P=None, position_seed=0):
+@checked
+def construct(task: BooleanTask, eps=0.05, *, form=None, positions="onehot", d_P=None,
+              position_seed=0):
     """Return params, model, certificate: weights with |f - rule| <= eps for all 2^T inputs, logit =
     2 f - 1.
 
@@ -87,7 +90,6 @@ def construct(task, eps=0.05, *, form=None, positions="onehot", d_P=None, positi
     start there. Errors: k above MOST_K; eps outside [1e-9, 0.5); a form that cannot hold the rule;
     too many units for T; a d_P too small for the support.
     """
-    require(isinstance(task, BooleanTask), "task", "a BooleanTask", task, TypeError)
     eps = real("eps", eps, "a number from 1e-9 to below 0.5", lambda eps: 1e-9 <= eps < 0.5)
     require(task.k <= MOST_K, "k", f"at most {MOST_K}", task.k)
     w, g = code_of(task.table)
@@ -156,7 +158,9 @@ def bounded(q, readout):
     return {"q": q, "w": np.array([2 * u]), "c": np.array(-2 * u * theta - 1)}
 
 
-def verify(params, model, task, rng=None, *, rests=4, rounds=2):
+@checked
+def verify(params: Mapping, model: ModelConfig, task: BooleanTask,
+           rng: np.random.Generator | None = None, *, rests=4, rounds=2):
     """Run a model on all 2^k patterns on the support of a task:  a Verification of f = clip((1 +
     logit)/2, 0, 1).
 
@@ -164,12 +168,9 @@ def verify(params, model, task, rng=None, *, rests=4, rounds=2):
     found, `rounds` times, 8 times flip a random set of bits and keep what is worst. For one head
     all 0 and all 1 are the worst (`codes`).
     """
-    require(isinstance(model, ModelConfig), "model", "a ModelConfig", model, TypeError)
-    require(isinstance(task, BooleanTask), "task", "a BooleanTask", task, TypeError)
     require(task.T == model.T, "task", f"a task of T = {model.T} bits", task.T)
-    rng = np.random.default_rng(0) if rng is None else generator("rng", rng)
-    integer("rests", rests, 0)
-    integer("rounds", rounds, 0)
+    rng = np.random.default_rng(0) if rng is None else rng
+    rests, rounds = integer("rests", rests, 0, 1000), integer("rounds", rounds, 0, 1000)
     S, table, T = np.array(task.support), np.array(task.table), task.T
     require(T * len(table) <= MOST_BITS, "T", f"at most {MOST_BITS >> task.k} with k = {task.k}", T)
     others = np.concatenate([np.zeros((1, T), np.uint8), np.ones((1, T), np.uint8),

@@ -13,9 +13,9 @@ T; how many examples the problem itself takes is in `yardsticks`.
 Sources: Bartlett and Mendelson 2002 (Rademacher complexity); Dudley 1967 (chaining).
 """
 import math
+from collections.abc import Callable
 
-from minitf.checks import integer, real, require
-from minitf.theory.linear import nonnegative, positive
+from minitf.checks import checked, count, each, nonnegative, positive, real, require
 
 
 def confidence(delta, high=1.0):
@@ -25,21 +25,27 @@ def confidence(delta, high=1.0):
                 lambda x: 0 < x < 1 and x <= high)
 
 
-def rad_dudley_closed(C2, c0, m, D):
+def probability(name, value):
+    """Return value as float; it must be above 0 and below 1."""
+    return real(name, value, "a probability above 0 and below 1", lambda x: 0 < x < 1)
+
+
+@checked
+def rad_dudley_closed(C2: nonnegative, c0: nonnegative, m: count, D: positive):
     """Rad <= min{D, 4a + 12 C/sqrt(m) log(D/a) + 12 D sqrt(c0/m)},  a = min(D, 3C/sqrt(m)).
 
     For log N(eps) <= C^2/eps^2 + c0, C^2 = C2: Dudley's integral 4a + 12/sqrt(m) int_a^D sqrt(log
     N(e)) de, in which sqrt(x + y) <= sqrt(x) + sqrt(y). D bounds the root mean square of every f on
     the sample, after subtracting one fixed function. C2 and c0 belong to m inputs.
     """
-    C, c0, D = math.sqrt(nonnegative("C2", C2)), nonnegative("c0", c0), positive("D", D)
-    root = math.sqrt(integer("m", m, 1))
+    C, root = math.sqrt(C2), math.sqrt(m)
     a = min(D, 3 * C / root)
     return min(D, 4 * a + (12 * C / root * math.log(D / a)
                            if a else 0.0) + 12 * D * math.sqrt(c0) / root)
 
 
-def rad_chain(logcov, m, D):
+@checked
+def rad_chain(logcov: Callable, m: count, D: positive):
     """Rad <= min over b_j = D r^j, j <= N  of  b_N + sum_j (b_j + b_(j-1)) sqrt(2 log N(b_j)/m).
 
     Why: link every element of the cover at b_j to the nearest one at b_(j-1), at most b_j + b_(j-1)
@@ -48,7 +54,7 @@ def rad_chain(logcov, m, D):
     scale costs about 5.1 C/sqrt(m), and 12 in Dudley's integral. D as in `rad_dudley_closed`. Cost:
     a few dozen calls of logcov(eps, m).
     """
-    m, best = integer("m", m, 1), positive("D", D)
+    best = D
     for r in (0.2, 0.28, 0.4, 0.5):
         spent, scale = 0.0, float(D)
         for _ in range(60):
@@ -60,7 +66,9 @@ def rad_chain(logcov, m, D):
     return best
 
 
-def gap_bound(Rad, m, delta, Lip=2.0, b=1.0):
+@checked
+def gap_bound(Rad: nonnegative, m: count, delta: probability, Lip: nonnegative = 2.0,
+              b: nonnegative = 1.0):
     """R(f) - R^(f) <= 2 Lip Rad + 3b sqrt(log(2/delta)/(2m))  for all f at once, with probability
     >= 1 - delta.
 
@@ -68,13 +76,16 @@ def gap_bound(Rad, m, delta, Lip=2.0, b=1.0):
     contraction by Lip, and McDiarmid's inequality twice, at delta/2 each: b/m per example for the
     gap, the same for Rad, doubled.
     """
-    tail = 3 * nonnegative("b",
-                           b) * math.sqrt(math.log(2 / confidence(delta)) / (2 * integer("m", m,
-                                                                                         1)))
-    return 2 * nonnegative("Lip", Lip) * nonnegative("Rad", Rad) + tail
+    return 2 * Lip * Rad + 3 * b * math.sqrt(math.log(2 / delta) / (2 * m))
 
 
-def margin_bound(logcov, m, delta, gam=0.5):
+def margin(name, value):
+    """Return value as float; it must be above 0 and at most 0.5."""
+    return real(name, value, "a margin above 0 and at most 0.5", lambda x: 0 < x <= 0.5)
+
+
+@checked
+def margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
     """P(error of f) <= (2/m)(log2 N(gam/2, 2m) + log2(2/delta))  for all f of margin at least gam
     on all m examples.
 
@@ -84,13 +95,12 @@ def margin_bound(logcov, m, delta, gam=0.5):
     random swaps of the pairs with probability 2^(-m e/2). The radius must stay below gam/2, where a
     tie would count as right: it is 1e-9 of itself below, which matters only if logcov jumps there.
     """
-    m, gam = integer("m", m, 1), real("gam", gam, "a margin above 0 and at most 0.5",
-                                      lambda x: 0 < x <= 0.5)
     return 2 / m * (logcov(gam / 2 * (1 - 1e-9),
                            2 * m) + math.log(2 / confidence(delta, 0.125))) / math.log(2)
 
 
-def uniform_margin_bound(logcov, m, delta, gam=0.5):
+@checked
+def uniform_margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
     """P(error of f) <= 1 - (delta/N(gam/2))^(1/m) <= (log N(gam/2) + log(1/delta))/m  for all f of
     margin at least gam on all m examples.
 
@@ -99,12 +109,12 @@ def uniform_margin_bound(logcov, m, delta, gam=0.5):
     errs only where f^ has margin below gam/2; of N events, one of probability above e is seen by
     none of m examples with probability (1 - e)^m; union bound.
     """
-    m, gam = integer("m", m, 1), real("gam", gam, "a margin above 0 and at most 0.5",
-                                      lambda x: 0 < x <= 0.5)
     return -math.expm1(-(logcov(gam / 2 * (1 - 1e-9)) - math.log(confidence(delta))) / m)
 
 
-def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
+@checked
+def sample_complexity(bound: Callable, eps: positive, *, rtol: nonnegative = 0.0,
+                      limit: count = 10 ** 30):
     """Return the m at which bound(m) falls to eps: bound(m) <= eps < bound(m - 1), or m = 1 if
     bound(1) <= eps.
 
@@ -113,9 +123,7 @@ def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
     stops once the bracket (low, m] is that narrow, relative to low. Errors: a bound still above eps
     at m = limit.
     """
-    positive("eps", eps)
-    nonnegative("rtol", rtol)
-    low, high = 1, integer("limit", limit, 1)
+    low, high = 1, limit
     if bound(low) <= eps:
         return low
     require(bound(high) <= eps, "eps",
@@ -126,7 +134,8 @@ def sample_complexity(bound, eps, *, rtol=0.0, limit=10 ** 30):
     return high
 
 
-def dyadic_budgets(norms, delta, steps=8):
+@checked
+def dyadic_budgets(norms: each(nonnegative), delta: probability, steps: count = 8):
     """Round norms that were measured on the sample up to budgets 2^(k/steps), k integer; return
     budgets, confidence.
 
@@ -136,10 +145,9 @@ def dyadic_budgets(norms, delta, steps=8):
     is 0.916. A budget exceeds its norm by a factor below 2^(1/steps); norms below 2^-20 take that.
     Explicit constants; only log(1/delta) pays.
     """
-    delta, steps = confidence(delta), integer("steps", steps, 1)
     budgets = []
     for norm in norms:
-        k = math.ceil(steps * math.log2(max(nonnegative("norms", norm), 2.0 ** -20)) - 1e-9)
+        k = math.ceil(steps * math.log2(max(norm, 2.0 ** -20)) - 1e-9)
         k += 2.0 ** (k / steps) < norm
         delta /= 2.5 * (abs(k) + 1) ** 2
         budgets.append(2.0 ** (k / steps))

@@ -19,18 +19,30 @@ from itertools import combinations
 
 import numpy as np
 
-from minitf.checks import bits, integer, real, require
+from minitf.checks import (
+    bits,
+    checked,
+    count,
+    each,
+    integer,
+    nonnegative,
+    positive,
+    real,
+    require,
+)
 from minitf.tasks import count_ones, labels_by_count
-from minitf.theory.error import confidence, sample_complexity
-from minitf.theory.linear import log_binomial, nonnegative, positive
+from minitf.theory.error import probability, sample_complexity
+from minitf.theory.linear import log_binomial
 
 
-def log_supports(T, k):
+@checked
+def log_supports(T: count, k):
     """Return log C(T, k), what it takes to name k of T positions, in nats."""
-    return log_binomial(integer("T", T, 1), integer("k", k, 0, T))
+    return log_binomial(T, integer("k", k, 0, T))
 
 
-def occam_m(log_H, eps, delta, *, agnostic=False):
+@checked
+def occam_m(log_H: nonnegative, eps: positive, delta: probability, *, agnostic: bool = False):
     """m >= (log|H| + log(1/delta))/eps  examples suffice for every consistent hypothesis of H to
     err at most eps.
 
@@ -38,12 +50,12 @@ def occam_m(log_H, eps, delta, *, agnostic=False):
     exp(-eps m). agnostic=True:  m >= (log|H| + log(2/delta))/(2 eps^2), then every empirical error
     is within eps of the true one (Hoeffding).
     """
-    log_H, eps, delta = nonnegative("log_H", log_H), positive("eps", eps), confidence(delta)
     return math.ceil((log_H + math.log(2 / delta)) / (2 * eps ** 2)
                      if agnostic else (log_H - math.log(delta)) / eps)
 
 
-def fano_m(log_H, delta, pi=0.5):
+@checked
+def fano_m(log_H: nonnegative, delta: probability, pi: probability = 0.5):
     """m >= ((1 - delta) log|H| - log 2)/h(pi)  examples are necessary to name one of |H| equally
     likely rules.
 
@@ -51,13 +63,12 @@ def fano_m(log_H, delta, pi=0.5):
     = 1) = pi: an example carries no more information. Rules equally balanced, inputs independent of
     them.
     """
-    pi = real("pi", pi, "a probability above 0 and below 1", lambda x: 0 < x < 1)
     entropy = -pi * math.log(pi) - (1 - pi) * math.log1p(-pi)
-    return max(0, math.ceil(((1 - confidence(delta)) * nonnegative("log_H",
-                                                                   log_H) - math.log(2)) / entropy))
+    return max(0, math.ceil(((1 - delta) * log_H - math.log(2)) / entropy))
 
 
-def rho_overlap(g, p, *, junta=False):
+@checked
+def rho_overlap(g, p: probability, *, junta: bool = False):
     """Return (rho_0, ..., rho_(k-1)),  rho_j = P(g on S differs from g on S').
 
     S and S' are k-subsets that share j positions; bits are Bernoulli(p). g: the labels of 0, 1,
@@ -69,7 +80,6 @@ def rho_overlap(g, p, *, junta=False):
     `union_U` an upper bound.
     """
     g = bits("g", g, ndim=1)
-    p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
     if junta:
         k = len(g).bit_length() - 1
         require(1 <= k <= 12 and len(g) == 1 << k, "g",
@@ -119,7 +129,13 @@ def junta_rho(table, j, k, p):
     return float(differ(h, h, p ** ones * (1 - p) ** (j - ones)).min())
 
 
-def noise_factor(rho, nu):
+def share(name, value):
+    """Return value as float; it must be a probability, 0 and 1 included."""
+    return real(name, value, "a probability", lambda x: 0 <= x <= 1)
+
+
+@checked
+def noise_factor(rho: share, nu):
     """Return  1 - rho (1 - 2 sqrt(nu (1 - nu))),  the factor by which one noisy example thins out a
     wrong rule.
 
@@ -127,12 +143,12 @@ def noise_factor(rho, nu):
     P(it fits m noisy examples at least as well as the truth) <= noise_factor^m (Chernoff). Without
     noise: 1 - rho.
     """
-    rho = real("rho", rho, "a probability", lambda x: 0 <= x <= 1)
     nu = real("nu", nu, "a flip rate from 0 to below 0.5", lambda x: 0 <= x < 0.5)
     return 1 - rho * (1 - 2 * math.sqrt(nu * (1 - nu)))
 
 
-def union_U(m, T, rho, nu=0.0):
+@checked
+def union_U(m, T: count, rho: each(share), nu=0.0):
     """P(some other k-subset explains m examples as well) <= U(m) = sum_j C(k, j) C(T-k, k-j)
     noise_factor(rho_j, nu)^m.
 
@@ -140,7 +156,7 @@ def union_U(m, T, rho, nu=0.0):
     exceeds the largest float.
     """
     m, k = integer("m", m, 0), len(rho)
-    integer("T", T, k)
+    T = integer("T", T, k)
     total = 0.0
     for j, r in enumerate(rho):
         factor = noise_factor(r, nu)
@@ -151,15 +167,15 @@ def union_U(m, T, rho, nu=0.0):
     return total
 
 
-def m_star(T, rho, delta, nu=0.0):
+@checked
+def m_star(T: count, rho: each(share), delta: probability, nu=0.0):
     """Return the smallest m with U(m) <= delta (`union_U`).
 
     So many examples determine the support, with probability >= 1 - delta. Exact integers; 0 if
     there is no competitor.
     Errors: a rule of which some competitor never differs (rho_j = 0).
     """
-    confidence(delta)
-    require(all(r > 0 for r in rho), "rho",
+    require(all(noise_factor(r, nu) < 1 for r in rho), "rho",
             "probabilities above 0: each competitor differs somewhere", rho)
     return 0 if union_U(0, T, rho,
                         nu) <= delta else sample_complexity(lambda m: union_U(m, T, rho, nu), delta)

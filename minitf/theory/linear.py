@@ -23,24 +23,7 @@ import math
 
 import numpy as np
 
-from minitf.checks import integer, real, require
-
-
-def nonnegative(name, value):
-    """Return value as float; it must be finite and not below 0."""
-    return real(name, value, "a finite number >= 0", lambda a: 0 <= a < math.inf)
-
-
-def positive(name, value):
-    """Return value as float; it must be finite and above 0."""
-    return real(name, value, "a finite number > 0", lambda a: 0 < a < math.inf)
-
-
-def ratio(eps, **norms):
-    """Return (product of the norms) / eps: how many times the class is wider than the accuracy
-    wanted."""
-    return math.prod(nonnegative(name, value) for name, value in norms.items()) / positive("eps",
-                                                                                           eps)
+from minitf.checks import checked, count, each, nonnegative, positive, require
 
 
 def log_binomial(n, k):
@@ -62,7 +45,8 @@ def log_binomial(n, k):
     return entropy - math.log(2 * math.pi * k * ((n - k) / n)) / 2 + tail(n) - tail(k) - tail(n - k)
 
 
-def ds(a, B, eps, n):
+@checked
+def ds(a: nonnegative, B: nonnegative, eps: positive, n: count):
     """Dual Sudakov:  log N <= log 2 + 4 (aB/eps)^2 log(2n)  for x -> <v, x>, ||v||_2 <= a, ||x||_2
     <= B.
 
@@ -71,12 +55,12 @@ def ds(a, B, eps, n):
     keeps at least exp(-2 (aM/eps)^2) / 2 of the total 1, M^2 = 2 B^2 log(2n) being enough by the
     union bound over n Gaussians.
     """
-    r = ratio(eps, a=a, B=B)
-    n = integer("n", n, 1)
+    r = a * B / eps
     return math.log(2) + 4 * r * r * math.log(2 * n) if r > 1 else 0.0
 
 
-def sid(a, B, eps, n):
+@checked
+def sid(a: nonnegative, B: nonnegative, eps: positive, n: count):
     """Dual Sudakov, after Sidak:  log N <= min_r  2 (aBr/eps)^2 - n log(2 Phi(r) - 1),  r > 0.
 
     The class of `ds`.
@@ -85,8 +69,7 @@ def sid(a, B, eps, n):
     Phi(r) - 1)^n. The union bound in `ds` is weaker, so sid <= ds. Every r > 0 is valid; the best
     one is where the derivative changes sign, bisected in log r over [1e-9, 40].
     """
-    r0 = ratio(eps, a=a, B=B)
-    n = integer("n", n, 1)
+    r0 = a * B / eps
     if r0 <= 1:
         return 0.0
     low, high = math.log(1e-9), math.log(40)
@@ -98,19 +81,20 @@ def sid(a, B, eps, n):
     return 2 * (r0 * r) ** 2 - n * (math.log(math.erf(x)) if x < 0.5 else math.log1p(-math.erfc(x)))
 
 
-def vol(D, r, eps):
+@checked
+def vol(D: count, r: nonnegative, eps: positive):
     """Volume:  log N <= D log(1 + 2r/eps)  for a Euclidean ball of radius r in D dimensions:
     parameter counting.
 
     For x -> <v, x> take r = aB. Free of n. Source: disjoint balls of radius eps/2 in a ball of
     radius r + eps/2.
     """
-    D = integer("D", D, 1)
-    width = ratio(eps, r=r)
+    width = r / eps
     return D * math.log1p(2 * width) if width > 1 else 0.0
 
 
-def mau(M, B, eps, V, *, norm_only=False):
+@checked
+def mau(M: nonnegative, B: nonnegative, eps: positive, V: count, *, norm_only: bool = False):
     """Maurey:  log N <= log C(N + V, N),  N = ceil((MB/eps)^2)  for x -> W x, ||W||_{1,1} <= M, all
     ||x||_2 <= B.
 
@@ -120,15 +104,15 @@ def mau(M, B, eps, V, *, norm_only=False):
     and zeros have mean square distance at most M^2/N to it, so some multiset of N out of V + 1
     atoms is as close. No points enter: the cover serves all x at once.
     """
-    r = ratio(eps, M=M, B=B)
-    V = integer("V", V, 1)
+    r = M * B / eps
     if r <= 1:
         return 0.0
     N = math.ceil(r * r)
     return N * math.log(V + 1) if norm_only else log_binomial(N + V, N)
 
 
-def mau_max(M, B, eps, n, V):
+@checked
+def mau_max(M: nonnegative, B: nonnegative, eps: positive, n: count, V: count):
     """Maurey at n points:  log N <= log C(N + V, N),  N = 1 + floor(2 (MB/eps)^2 log(2n))  for x ->
     <v, x>.
 
@@ -138,13 +122,13 @@ def mau_max(M, B, eps, n, V):
     of N atoms is right at all n. Attention with bounded values is of this kind if its weights are
     the same for every x: no norm of the scores enters.
     """
-    r = ratio(eps, M=M, B=B)
-    n, V = integer("n", n, 1), integer("V", V, 1)
+    r = M * B / eps
     N = math.floor(2 * r * r * math.log(2 * n)) + 1
     return log_binomial(N + V, N) if r > 1 else 0.0
 
 
-def split(A, b, eps):
+@checked
+def split(A: each(nonnegative), b: each(nonnegative), eps: positive):
     """Minimise  sum_i A_i/e_i^2  subject to  sum_i b_i e_i = eps.      Returns (e, minimum).
 
     gamma = sum_i A_i^(1/3) b_i^(2/3),  e_i = (eps/gamma) (A_i/b_i)^(1/3),  minimum gamma^3/eps^2:
@@ -153,8 +137,7 @@ def split(A, b, eps):
     """
     require(len(A) == len(b) and len(A) > 0, "b",
             f"{len(A)} numbers, as many as A and at least one", b)
-    A, b = [nonnegative("A", a) for a in A], [nonnegative("b", x) for x in b]
     gamma = math.fsum(float(np.cbrt(a * x * x)) for a, x in zip(A, b))
-    scale = positive("eps", eps) / gamma if gamma else 0.0
-    e = tuple(math.inf if x == 0 else scale * float(np.cbrt(a / x)) for a, x in zip(A, b))
+    scale = eps / gamma if gamma else 0.0
+    e = tuple(math.inf if x == 0 else scale and scale * float(np.cbrt(a / x)) for a, x in zip(A, b))
     return e, gamma ** 3 / eps ** 2

@@ -7,22 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, integer, require
-from minitf.theory.linear import (
-    ds,
-    log_binomial,
-    mau,
-    ratio,
-    sid,
-    vol,
-)
+from minitf.checks import checked, choice, count, nonnegative, positive, require
+from minitf.theory.linear import ds, log_binomial, mau, sid, vol
 
 
-def l21_K(n, p):
+@checked
+def l21_K(n: count, p: count):
     """Return  K(n, p) = sqrt(2 log(p+1)) + 2 + 2 sqrt(log(2n)), the constant of `l21_closed`."""
-    return math.sqrt(2 * math.log(integer("p", p,
-                                          1) + 1)) + 2 + 2 * math.sqrt(math.log(2 * integer("n", n,
-                                                                                            1)))
+    return math.sqrt(2 * math.log(p + 1)) + 2 + 2 * math.sqrt(math.log(2 * n))
 
 
 def gaussian_width(trace, n):
@@ -34,18 +26,20 @@ def gaussian_width(trace, n):
     return math.sqrt(trace) + math.sqrt(2 * math.log(2 * n))
 
 
-def l21_closed(B, B_X, eps, n, p):
+@checked
+def l21_closed(B: nonnegative, B_X: nonnegative, eps: positive, n: count, p: count):
     """log N <= (B B_X/eps)^2 K(n, p)^2 + 2 log(p+1) + log 2  for x -> W x in R^p, ||W^T||_{2,1} <=
     B, ||x||_2 <= B_X.
 
     `l21_truncated` at its best split, with log C(p + 2N, p) <= 2N log(p+1) and the ceiling paid by
     2 log(p+1). The value map x -> W_V^T x is this class with B = B_V21 and p = d_v.
     """
-    r, K = ratio(eps, B=B, B_X=B_X), l21_K(n, p)
+    r, K = B * B_X / eps, l21_K(n, p)
     return (r * K) ** 2 + 2 * math.log(p + 1) + math.log(2) if r > 1 else 0.0
 
 
-def l21_truncated(B, B_X, eps, n, p):
+@checked
+def l21_truncated(B: nonnegative, B_X: nonnegative, eps: positive, n: count, p: count):
     """log N <= min_N  log C(p + 2N, p) + log 2 + 2 A^2/(eps^2 - A^2/N) (sqrt 2 + sqrt(2 log 2n))^2,
     A = B B_X.
 
@@ -55,8 +49,7 @@ def l21_truncated(B, B_X, eps, n, p):
     and kept rows are different coordinates, so squares of errors add. Every N is valid; a grid is
     searched.
     """
-    r = ratio(eps, B=B, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
+    r = B * B_X / eps
     if r <= 1:
         return 0.0
     cover = 2 * (r * gaussian_width(2, n)) ** 2
@@ -64,15 +57,15 @@ def l21_truncated(B, B_X, eps, n, p):
     return math.log(2) + min(log_binomial(p + 2 * N, p) + cover / (1 - r * r / N) for N in grid)
 
 
-def l21_counted(B, B_X, eps, n, p):
+@checked
+def l21_counted(B: nonnegative, B_X: nonnegative, eps: positive, n: count, p: count):
     """log N <= min_N  log C(N + 2p, p) + log 2 + 2 (B B_X/eps)^2 (sqrt(1 + p/N) + sqrt(2 log
     2n))^2.
 
     The class of `l21_closed`, its rows rounded without dropping any: better for few outputs. Every
     N >= 1 is valid.
     """
-    r = ratio(eps, B=B, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
+    r = B * B_X / eps
     if r <= 1:
         return 0.0
     grid = (math.ceil(p * part) for part in np.geomspace(1e-3, 1e6, 91).tolist())
@@ -81,14 +74,14 @@ def l21_counted(B, B_X, eps, n, p):
                              for N in grid)
 
 
-def l21_frobenius(B_F, B_X, eps, n, p):
+@checked
+def l21_frobenius(B_F: nonnegative, B_X: nonnegative, eps: positive, n: count, p: count):
     """log N <= log 2 + 2 (B_F B_X/eps)^2 (sqrt p + sqrt(2 log 2n))^2  for x -> W x in R^p, ||W||_F
     <= B_F.
 
     ||x||_2 <= B_X. Dual Sudakov for matrices; it needs no (2,1) norm, and ||W||_F <= ||W^T||_{2,1}.
     """
-    r = ratio(eps, B_F=B_F, B_X=B_X)
-    n, p = integer("n", n, 1), integer("p", p, 1)
+    r = B_F * B_X / eps
     return math.log(2) + 2 * (r * gaussian_width(p, n)) ** 2 if r > 1 else 0.0
 
 

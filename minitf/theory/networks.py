@@ -27,12 +27,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, integer, require
-from minitf.theory.linear import nonnegative, positive, split
+from minitf.checks import checked, choice, count, nonnegative, positive
+from minitf.theory.budgets import HeadBudgets, ScalarBudgets, layers_of
+from minitf.theory.linear import split
 from minitf.theory.matrices import Linear, l21_K, linear_logcov
 
 
-def softmax_l1_bound(distance):
+@checked
+def softmax_l1_bound(distance: nonnegative):
     """||softmax(u) - softmax(v)||_1 <= 2 tanh(distance/2) <= distance,   distance = ||u - v||_inf.
 
     Equality at u = -v = (distance/2)(1, -1). Shifts do not matter, so half of max(u-v) - min(u-v)
@@ -40,12 +42,11 @@ def softmax_l1_bound(distance):
     distance); its probability by at most S(distance) - S(-distance) = tanh(distance/2), S the
     logistic function. The paper works with 2 distance.
     """
-    return 2 * math.tanh(nonnegative("distance", distance) / 2)
+    return 2 * math.tanh(distance / 2)
 
 
 class Part(NamedTuple):
-    """One weight of a network, or one for each head: errors e in the values of all copies move the
-    output by <= b e."""
+    """One weight of a network, or of each head: errors e of all copies move the output <= b e."""
     weight: str
     b: float
     maps: Linear
@@ -73,11 +74,18 @@ class Leading(NamedTuple):
     c0: float
 
 
+def shared(parts, eps):
+    """`split` of eps among the parts: what each may err by, and the minimum."""
+    A, b = zip(*((part.leading()[0], part.b) for part in parts))
+    e, least = split.__wrapped__(A, b, eps)
+    if not math.isfinite(least):
+        raise OverflowError                     # `checked` says it of the caller's arguments
+    return e, least
+
+
 def leading(parts):
-    """Return (C2, c0) of a network of these parts: C2 is the minimum of `split`, c0 the sum of
-    theirs."""
-    A, c = zip(*(part.leading() for part in parts))
-    return Leading(split(A, [part.b for part in parts], 1.0)[1], math.fsum(c))
+    """Return (C2, c0) of a network of these parts: the minimum of `split`, the sum of theirs."""
+    return Leading(shared(parts, 1.0)[1], math.fsum(part.leading()[1] for part in parts))
 
 
 # shares of eps are multiples of eps/UNITS, each about a quarter above the one before
@@ -86,16 +94,15 @@ SHARES = sorted({round(UNITS ** (j / 24)) for j in range(25)})
 
 
 def logcov(eps, parts, radius, covers, search=False):
-    """Return the bound on log N of a network of these parts, as the docstring of this module says;
-    0 from radius on."""
+    """The bound on log N of a network of these parts, as this module says; 0 from radius on."""
     covers, weights = covers or {}, {part.weight for part in parts}
     for name in covers:
         choice("covers", name, sorted(weights))
-    if positive("eps", eps) >= radius:
+    if eps >= radius:
         return 0.0
     if search:
         return searched(eps, parts, covers)
-    e, _ = split([part.leading()[0] for part in parts], [part.b for part in parts], eps)
+    e, _ = shared(parts, eps)
     return math.fsum(part.logcov(e_i, covers) for part, e_i in zip(parts, e))
 
 
@@ -129,12 +136,13 @@ def head_parts(m, c):
     (`softmax_l1_bound`), hence the head by L_s B_V B_X e; an error e of the values moves it by L_s
     e.
     """
-    score = Linear(1, c.d * c.d, integer("m", m, 1) * (c.T + 1), c.B_X * c.B_Z, c.B_QKF,
+    score = Linear(1, c.d * c.d, m * (c.T + 1), c.B_X * c.B_Z, c.B_QKF,
                    l11=c.B_QK11)
     return [Part("W_QK", c.L_s * c.B_V * c.B_X, score), Part("W_V", c.L_s, value_maps(c, m))]
 
 
-def head_C2(m, c):
+@checked
+def head_C2(m: count, c: HeadBudgets):
     """Return (C2, c0) of tf-head, output in l2, on any m pairs (X, z).
 
     C2 = (L_s B_X)^2 [(B_V21 K)^(2/3) + (2 B_V B_QKF B_X B_Z sqrt(log 2n))^(2/3)]^3,  n = m (T+1),
@@ -143,7 +151,9 @@ def head_C2(m, c):
     return leading(head_parts(m, c))
 
 
-def head_logcov(eps, m, c, covers=None, search=False):
+@checked
+def head_logcov(eps: positive, m: count, c: HeadBudgets, covers: dict | None = None,
+                search: bool = False):
     """Return a bound on the log covering number of tf-head on any m pairs (X, z).
 
     Weights: W_QK, W_V.
@@ -158,14 +168,15 @@ def scalar_parts(m, c):
     Every head is at most R = L_s B_V B_X long: H R their sum, sqrt(H) R side by side.
     """
     R, wide = c.L_s * c.B_V * c.B_X, c.H if c.heads == "concat" else 1
-    score = Linear(1, c.d, integer("m", m, 1) * (c.T + 1), c.B_X, c.B_q, l11=c.B_q1)
+    score = Linear(1, c.d, m * (c.T + 1), c.B_X, c.B_q, l11=c.B_q1)
     return [Part("q", c.spread * c.B_u * R, score, c.H),
             Part("W_V", c.spread * c.B_u * c.L_s, value_maps(c, m), c.H),
             Part("u", c.readouts, Linear(1, wide * c.d_v, m, c.spread / c.readouts * R, c.B_u),
                  c.readouts)]
 
 
-def scalar_C2(m, c):
+@checked
+def scalar_C2(m: count, c: ScalarBudgets):
     """Return (C2, c0) of tf-scalar: `split` over scores, values and readout;  c0 = 2 log(d_v + 1) +
     3 log 2.
 
@@ -175,7 +186,9 @@ def scalar_C2(m, c):
     return leading(scalar_parts(m, c))
 
 
-def scalar_logcov(eps, m, c, covers=None, search=False):
+@checked
+def scalar_logcov(eps: positive, m: count, c: ScalarBudgets, covers: dict | None = None,
+                  search: bool = False):
     """Return a bound on the log covering number of tf-scalar on any m inputs.
 
     Weights: q, W_V, u.
@@ -196,10 +209,9 @@ def layers_parts(m, T, layers, B_X, B_w, residual=False):
     attention moves no more in l1, Pi is 1-Lipschitz. Unrolled from the readout back, D is what an
     error of g^l costs at the output. Inner layers ask T+1 queries of T+1 rows, the last only [CLS].
     """
-    require(len(layers) > 0, "layers", "at least one LayerBudgets", layers)
-    rows, B_X, D = integer("T", T, 1) + 1, nonnegative("B_X", B_X), nonnegative("B_w", B_w)
+    rows, D = T + 1, B_w
     last = len(layers) - 1
-    parts = [Part("w", 1.0, Linear(1, layers[last].d, integer("m", m, 1), 1.0, D))]
+    parts = [Part("w", 1.0, Linear(1, layers[last].d, m, 1.0, D))]
     for l, c in reversed(list(enumerate(layers))):
         b, queries = (B_X, 1.0)[l > 0], (rows, 1)[l == last]
         wide, D_V = c.H * c.k if c.heads == "concat" else c.k, D * c.spread * c.L_s * c.B_C
@@ -211,11 +223,13 @@ def layers_parts(m, T, layers, B_X, B_w, residual=False):
                   Part("W_V", D_V, Linear(c.k, c.d, m * rows, b, F_V, c.B_V21), c.H),
                   Part("W_QK", D_V * c.B_V * b,
                        Linear(1, c.d * c.d, m * rows * queries, b * b, c.B_QKF), c.H)]
-        D = D_V * c.B_V * (1 + 2 * b * b * c.B_QK) + bool(residual) * D
+        D = D_V * c.B_V * (1 + 2 * b * b * c.B_QK) + residual * D
     return parts
 
 
-def layers_C2(m, T, layers, B_X, B_w, residual=False):
+@checked
+def layers_C2(m: count, T: count, layers: layers_of, B_X: nonnegative, B_w: nonnegative,
+              residual: bool = False):
     """Return (C2, c0) of the L-layer network from its exact recursion of errors: O(L), 3L + 1 parts
     (`layers_parts`).
 
@@ -225,10 +239,12 @@ def layers_C2(m, T, layers, B_X, B_w, residual=False):
     return leading(layers_parts(m, T, layers, B_X, B_w, residual))
 
 
-def layers_logcov(eps, m, T, layers, B_X, B_w, residual=False, covers=None, search=False):
+@checked
+def layers_logcov(eps: positive, m: count, T: count, layers: layers_of, B_X: nonnegative,
+                  B_w: nonnegative, residual: bool = False, covers: dict | None = None,
+                  search: bool = False):
     """Return a bound on the log covering number of the L-layer network on any m inputs.
 
-    Weights: W_QK, W_V, W_C, w.
-    The last Pi makes B_w the radius.
+    Weights: W_QK, W_V, W_C, w. The last Pi makes B_w the radius.
     """
     return logcov(eps, layers_parts(m, T, layers, B_X, B_w, residual), B_w, covers, search)

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import bits, generator, integer, require
+from minitf.checks import bits, checked, integer, require
 from minitf.fast import cls_head, one_hot
 from minitf.ops import relu
 from minitf.projections import Ball
-from minitf.theory.error import confidence
+from minitf.theory.budgets import ScalarBudgets
+from minitf.theory.error import probability
 
 
 class Rademacher(NamedTuple):
@@ -27,7 +28,14 @@ class Rademacher(NamedTuple):
     values: np.ndarray
 
 
-def rademacher_lower(X, c, rng, *, signs=60, steps=50, starts=4, delta=0.05):
+def some(name, value):
+    """Return value as int; it must be a whole number from 1 to 10^6."""
+    return integer(name, value, 1, 10 ** 6)
+
+
+@checked
+def rademacher_lower(X, c: ScalarBudgets, rng: np.random.Generator, *, signs: some = 60,
+                     steps: some = 50, starts: some = 4, delta: probability = 0.05):
     """Estimate from below  Rad = E sup_f (1/m) sum_i s_i f(x_i),  s_i = +-1, over the class c, no
     clip.
 
@@ -42,12 +50,12 @@ def rademacher_lower(X, c, rng, *, signs=60, steps=50, starts=4, delta=0.05):
     """
     X = bits("X", X)
     m, T = X.shape
-    signs, steps, starts = integer("signs", signs, 2), integer("steps", steps,
-                                                               1), integer("starts", starts, 1)
+    require(m > 0, "X", "at least one row", X)
+    signs = integer("signs", signs, 2)
     fits = (c.T, c.d, c.H, c.clip) == (T, T + 3, 1, False) and c.B_X ** 2 >= 2 * (1 - 1e-12)
     require(fits, "c",
             f"ScalarBudgets of T = {T}, d = {T + 3}, B_X >= sqrt 2, one head, clip=False", c)
-    delta, s = confidence(delta), generator("rng", rng).choice([-1.0, 1.0], (signs, m))
+    s = rng.choice([-1.0, 1.0], (signs, m))
     rows, block = one_hot(X, 2, float), max(1, 2 ** 14 // T)
     values = np.concatenate([ascend(X, rows, s[i:i + block], c, steps, starts)
                              for i in range(0, signs, block)])

@@ -3,29 +3,25 @@ import math
 
 import numpy as np
 
-from minitf.checks import bits, integer, real, require
+from minitf.checks import bits, checked, count, each, nonnegative, positive, require
 from minitf.tasks import count_ones
-from minitf.theory.linear import (
-    mau,
-    nonnegative,
-    positive,
-    ratio,
-    split,
-    vol,
-)
+from minitf.theory.budgets import HeadBudgets, ScalarBudgets
+from minitf.theory.error import probability
+from minitf.theory.linear import mau, split, vol
 
 
-def scalar_scaling(eps, m, c):
+@checked
+def scalar_scaling(eps: positive, m: count, c: ScalarBudgets):
     """The paper's form  (B_u L_s B_X)^2 (B_V21^(2/3) + (B_q B_V B_X)^(2/3))^3 log(mT)/eps^2.
 
     Its constants are suppressed: it shows a shape and bounds nothing.
     """
     bracket = float(np.cbrt(c.B_V21 ** 2) + np.cbrt((c.B_q * c.B_V * c.B_X) ** 2))
-    return ratio(eps, B_u=c.B_u, L_s=c.L_s,
-                 B_X=c.B_X) ** 2 * bracket ** 3 * math.log(integer("m", m, 1) * c.T)
+    return (c.B_u * c.L_s * c.B_X / eps) ** 2 * bracket ** 3 * math.log(m * c.T)
 
 
-def length_free_logcov(eps, c, *, norm_only=True):
+@checked
+def length_free_logcov(eps: positive, c: HeadBudgets, *, norm_only: bool = True):
     """Bound log N of tf-head by Maurey for both weights: neither T nor m, but (1,1) norms and the
     logarithm of d.
 
@@ -36,7 +32,7 @@ def length_free_logcov(eps, c, *, norm_only=True):
     """
     require(None not in (c.B_QK11, c.B_V11), "c", "HeadBudgets with B_QK11 and B_V11", c)
     V, M = (2 * c.d * c.d, 2 * c.d * c.d_v), (c.B_QK11 * c.B_X * c.B_Z, c.B_V11 * c.B_X)
-    if positive("eps", eps) >= c.L_s * c.B_V * c.B_X:
+    if eps >= c.L_s * c.B_V * c.B_X:
         return 0.0
     e, _ = split([a * a * math.log(v + 1) for a, v in zip(M, V)], (c.L_s * c.B_V * c.B_X, c.L_s),
                  eps)
@@ -44,7 +40,9 @@ def length_free_logcov(eps, c, *, norm_only=True):
                      for a, x, v in zip(M, e, V))
 
 
-def param_count_logcov(eps, D, r, b):
+@checked
+def param_count_logcov(eps: positive, D: each(count), r: each(nonnegative),
+                       b: each(nonnegative)):
     """Return  sum_i D_i log(1 + 2 r_i/e_i),  b_i e_i = eps D_i/sum D: parameter counting for parts
     of D_i parameters.
 
@@ -53,13 +51,12 @@ def param_count_logcov(eps, D, r, b):
     """
     require(len(D) == len(r) == len(b) and len(D) > 0, "D",
             "as many dimensions as radii r and sensitivities b", D)
-    total = sum(integer("D", n, 1) for n in D)
-    eps = positive("eps", eps)
-    parts = zip(D, (nonnegative("r", x) for x in r), (nonnegative("b", x) for x in b))
-    return math.fsum(vol(n, b_i * r_i, eps * n / total) for n, r_i, b_i in parts)
+    total = sum(D)
+    return math.fsum(vol(n, b_i * r_i, eps * n / total) for n, r_i, b_i in zip(D, r, b))
 
 
-def screening_correlation(table, p):
+@checked
+def screening_correlation(table, p: probability):
     """Return the correlation of the label with each of k bits:  (p (1-p)/(pi (1-pi)))^(1/2)
     (P(y|b_i=1) - P(y|b_i=0)).
 
@@ -69,7 +66,6 @@ def screening_correlation(table, p):
     the influence of the bit; for parity at p = 1/2 it is 0.
     """
     table = bits("table", table, ndim=1)
-    p = real("p", p, "a probability above 0 and below 1", lambda p: 0 < p < 1)
     k = len(table).bit_length() - 1
     require(k >= 1 and len(table) == 1 << k, "table", "a truth table of 2^k labels, k >= 1", table)
     ones = count_ones(k)

@@ -5,13 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from minitf.checks import choice, integer, real, require
+from minitf.checks import checked, choice, count, each, integer, real, require
 from minitf.projections import norm
 from minitf.tasks import KINDS, balanced_p, truth_table
 from minitf.theory.budgets import ScalarBudgets
 from minitf.theory.error import (
     gap_bound,
     margin_bound,
+    probability,
     rad_chain,
     rad_dudley_closed,
     sample_complexity,
@@ -41,7 +42,8 @@ ROUTES = {
 EVERYWHERE = ROUTES["length_free"] | {"u": ["vol"]}     # covers of the whole domain
 
 
-def and_class(T, k):
+@checked
+def and_class(T: count, k: count):
     """Return the budgets of an exact head for AND of k of T bits, and its inverse temperature beta.
 
     Positions, the two bit vectors and x_cls are orthonormal, d = T + 3, rows of norm sqrt 2. q =
@@ -50,7 +52,7 @@ def and_class(T, k):
     positive only if all k bits are 1; u = k/(1 - (k+1) lam) = 4k/3 lifts it to 1, where f is
     clipped.
     """
-    require(integer("k", k, 1) <= integer("T", T, 1), "k", f"at most T = {T}", k)
+    require(k <= T, "k", f"at most T = {T}", k)
     lam = 1 / (4 * (k + 1))
     beta = math.log((T + 1 - k) * (1 - lam) / (lam * k))
     theta = (1 - lam) * (k - 1) / k + lam
@@ -146,21 +148,18 @@ def margin(logcov, delta, uniform=None):
     return bound
 
 
-def bound_table(k, T_list, eps=0.1, delta=0.05, *, task="and", norms=None, m=None, level=None,
-                table=None):
-    """Return for each T a dict: norms of `task_class`, and how many examples each bound and each
-    yardstick asks for.
+@checked
+def bound_table(k: count, T_list: each(count), eps: probability = 0.1, delta: probability = 0.05, *,
+                task="and", norms: dict | None = None, m: count = None, level=None, table=None):
+    """Return for each T a dict: norms of `task_class`, examples that bounds and yardsticks ask for.
 
     norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
     margin_ROUTE, averages, averages_norms: m at which the bound on the error of a head that fits
     its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.5 %; averages are
     None where the label does not change once with the count of ones. C2 and scaling at m = 10^6.
     fano, m_star, occam: lower bound, exact identification, finite class, for the rule with labels
-    as balanced as can be. m: then at_m has the error, at most 1, that each bound certifies at that
-    many examples.
+    as balanced as can be. m: at_m has the error, at most 1, that each bound certifies there.
     """
-    m = None if m is None else integer("m", m, 1)
-    real("eps", eps, "an error above 0 and below 1", lambda e: 0 < e < 1)
     rule = truth_table(choice("task", task, KINDS), k, level, table)
     rho = rho_of(task, rule, balanced_p(rule))
     return [bound_row(k, T, eps, delta, *budgets_of(task, T, k, norms, level, table), rho, rule, m)
@@ -216,8 +215,9 @@ def bound_row(k, T, eps, delta, c, beta, rho, rule, m):
                   "occam": occam_m(supports, eps, delta)}
 
 
-def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, lengths=LENGTHS,
-                     level=None, table=None):
+@checked
+def rademacher_table(k: count, *, task="and", norms: dict | None = None, m: count = 100,
+                     signs=40, seed=0, lengths: each(count) = LENGTHS, level=None, table=None):
     """Return for T of lengths >= k the Rademacher complexity of the class on m uniform inputs, from
     below and above.
 
@@ -226,6 +226,8 @@ def rademacher_table(k, *, task="and", norms=None, m=100, signs=40, seed=0, leng
     upper (`rad_chain`, at most the radius of the class); lead = sqrt(C2/m), the size of the first
     term of Dudley's integral. Errors: B_X below sqrt 2, the length of the tokens.
     """
+    choice("task", task, KINDS)
+    require(0 < m * max(lengths, default=0) <= 2 ** 36, "m, lengths", "1 to 2^36 bits", m)
     first, *seeds = np.random.SeedSequence(integer("seed", seed, 0)).spawn(1 + len(lengths))
     X, rows = np.random.default_rng(first).integers(0, 2, (m, max(lengths)), np.uint8), []
     for T, child in zip(lengths, seeds):

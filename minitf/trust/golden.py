@@ -11,6 +11,7 @@ made: `minitf.trust.regenerate`.
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -147,8 +148,11 @@ def golden_cases(operator=None, *, tags=(), without=()):
     @pytest.mark.parametrize("case", golden_cases("attention", without={"keep"})).
     Errors: a ValueError for a tag or an operator that no case has.
     """
-    cases = load_golden()
-    tags, without = ({one} if isinstance(one, str) else set(one) for one in (tags, without))
+    tags, without = ({one} if isinstance(one, str) else one for one in (tags, without))
+    for name, given in ("operator", [operator or ""]), ("tags", tags), ("without", without):
+        words = isinstance(given, Iterable) and all(isinstance(one, str) for one in given)
+        require(words, name, "names of tags", given, TypeError)
+    cases, tags, without = load_golden(), set(tags), set(without)
     known = set().union(*(case.tags for case in cases))
     for name, given in ("operator", {operator} - {None}), ("tags", tags), ("without", without):
         unknown = sorted(given - known)

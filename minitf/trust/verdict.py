@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, require
+from minitf.checks import choice, instance, require
 from minitf.projections import l2
+from minitf.trust.golden import Golden
 
 DIGITS = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}      # of a significand
 LAYOUTS = "bhtd", "bthd"
@@ -133,6 +134,7 @@ def judge(case, kernel=None, *, found=None, dtype="float64", layout="bhtd", arra
     Source: the rule for golden vectors, data/golden/README.md.
     """
     choice("dtype", dtype, DIGITS), choice("layout", layout, LAYOUTS)
+    instance("case", case, Golden)
     require((kernel is None) != (found is None), "kernel, found", "one of them", (kernel, found))
     found, kernel = (found, kernel) if callable(kernel) or kernel is None else (kernel, None)
     plain = case.err_plain.get(dtype) if dtype != "float64" else {}

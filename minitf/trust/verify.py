@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, generator, require
+from minitf.checks import checked, choice, each, integer, positive, require
 from minitf.trust.differences import COARSE, STEPS, flat, frozen, parts, quiet, unflat
 from minitf.trust.trials import Question, answer, demand, norm
 
@@ -31,7 +31,9 @@ class Derivative(NamedTuple):
     entries: int
 
 
-def check_pullback(op, args, rng, *, wrt=None, method="auto", tol=None):
+@checked
+def check_pullback(op: Callable, args: list | tuple, rng: np.random.Generator, *,
+                   wrt: each(integer) = None, method="auto", tol: positive = None):
     """Check y, pullback = op(*args) against its forward alone; return a tuple of Derivative.
 
     For each x = args[i], i in wrt (all float arrays and NumPy scalars unless given), three random
@@ -53,7 +55,7 @@ def check_pullback(op, args, rng, *, wrt=None, method="auto", tol=None):
     has the shape and dtype of x; the pullback is linear and repeatable; nothing is written into y,
     dy, earlier gradients or the arguments, which op gets as read-only copies.
     """
-    generator("rng", rng), choice("method", method, ("auto", "complex", "difference"))
+    choice("method", method, ("auto", "complex", "difference"))
     args = [frozen(x) if isinstance(x, np.ndarray) else x for x in args]
     made = op(*args)
     pair = isinstance(made, (tuple, list)) and len(made) == 2 and callable(made[1])
@@ -92,6 +94,8 @@ def differentiable(args, wrt, count):
         every = [i for i, kind in enumerate(kinds) if kind in ("f", "p")]
         wrt = every if not wrt or count == len(every) else wrt
     require(len(wrt) > 0, "args", "a float32 or float64 array to differentiate", args)
+    for i in wrt:
+        integer("wrt", i, 0, len(args) - 1)
     return list(wrt)
 
 
@@ -196,14 +200,18 @@ def kind_of(x):
 
 def projection_gap(x, p, set):
     """Return set.gap(x, p): 0 where p is the point of a set nearest to x, else how far it is."""
+    able = callable(getattr(set, "gap", None))
+    require(able, "set", "a Ball, Box, Simplex or Intersection", set, TypeError)
     return set.gap(x, p)
 
 
-def saved(pullback):
+@checked
+def saved(pullback: Callable):
     """Return {name: array}: what a pullback keeps; in nested functions, tuples, dicts "uncap.u"."""
     found, seen = {}, set()
 
     def walk(name, value):
+        value = inspect.unwrap(value) if callable(value) else value
         nested = isinstance(value, (tuple, list, dict))
         if isinstance(value, np.ndarray):
             found[name] = value

@@ -69,7 +69,7 @@ def test_data_frames_give_names_and_masked_arrays_are_refused():
     assert str(result.rule()) == "f1 and not f7" and result.names[3] == "f3"
     assert np.array_equal(result.logits(X), fit(X, y, negations=True).logits(X))
     for bad in (np.ma.array(X, mask=X > 2), y), (X, np.ma.array(y)):
-        with pytest.raises(TypeError, match="^[Xy]: expected no masked array"):
+        with pytest.raises(TypeError, match="^[Xy]: expected an array without a mask"):
             fit(*bad)
 
 

@@ -1,0 +1,104 @@
+"""Nothing wrong said in confidence: every public function under hostile arguments, one at a time.
+
+The table of valid calls is `valid_calls`, what is done to them and what must come of it `hostile`.
+"""
+import inspect
+import random
+import warnings
+from time import process_time
+
+import numpy as np
+import pytest
+from hostile import FOREIGN, KNOWN, fault, shown, values
+from valid_calls import CALLS, call, floats, surface
+
+SLOW = 0.02             # seconds of a valid call, by which it is drawn less often
+
+
+def judged_calls():
+    """The valid calls, their answers and what they take, pullbacks included."""
+    found = {}
+    for name, one in CALLS.items():
+        start = process_time()
+        answer = one()
+        found[name] = one, answer, process_time() - start
+        if isinstance(answer, tuple) and len(answer) == 2 and inspect.isfunction(answer[1]):
+            y = answer[0]
+            dy = tuple(floats(*part.shape) for part in y) if isinstance(y, tuple) else floats(*y.shape)
+            back = call(answer[1], dy)
+            found[f"{name} pullback"] = back, back(), 0.0
+    return found
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.chdir(tmp_path_factory.mktemp("hostile"))         # a hostile path may be a file's name
+        yield judged_calls()
+
+
+def faults(calls, count, seed):
+    """What is wrong with so many hostile calls: one line each."""
+    rng, draws = random.Random(seed), np.random.default_rng(seed)
+    spoilt = {}
+    names = [name for name, (one, *_) in calls.items() if one.bound.arguments]
+    weights = [min(1.0, SLOW / max(calls[name][2], 1e-9)) * len(calls[name][0].bound.arguments) for name in names]
+    for name in rng.choices(names, weights, k=count):
+        one, answer, _ = calls[name]
+        argument = rng.choice([key for key in one.bound.arguments if key != "header" and (name, key) not in FOREIGN])
+        key = name, argument
+        if key not in spoilt or rng.random() < 0.01:            # the random ones among them are drawn again
+            spoilt[key] = values(one.bound.arguments[argument], draws)
+        verdict, value = rng.choice(spoilt[key])
+        random_answer = "rng" in one.bound.arguments or name in ("BooleanTask.sample", "BooleanTask.blocks")
+        wrong = fault(one, argument, value, verdict, None if random_answer else answer)
+        if wrong:
+            yield f"{name}({argument} = {shown(value)}): {wrong}"
+
+
+def unexpected(lines):
+    return [line for line in lines if not any(known in line for known in KNOWN)]
+
+
+def test_every_public_function_and_method_has_a_valid_call():
+    listed = {name.split(" ")[0] for name in CALLS}
+    assert surface() == listed, (sorted(surface() - listed), sorted(listed - surface()))
+
+
+def test_valid_calls_pass_without_a_warning(calls):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for one, _, seconds in calls.values():
+            if seconds < SLOW:
+                one()
+
+
+def test_hostile_arguments_are_refused_in_one_line_or_answered_rightly(calls):
+    assert not unexpected(faults(calls, 2000, seed=11))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_hostile_calls(calls):
+    lines = list(faults(calls, 100_000, seed=12))
+    assert not unexpected(lines), "\n".join(unexpected(lines)[:50])
+    assert len(lines) <= 20, "\n".join(lines)
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (lambda x: x, "taken"), (lambda x: float("".join("x")), "names none"), (lambda x: 1 / 0, "ZeroDivisionError"),
+    (lambda x: warnings.warn("oh", stacklevel=1), "warns"), (lambda x: [0 for _ in iter(int, 1)], "too long")])
+def test_what_a_careless_function_does_is_seen(wrong, said, monkeypatch):
+    monkeypatch.setattr("hostile.SECONDS", 0.05)
+    assert said in fault(call(wrong, 2.0), "x", "abc", "junk")
+
+
+def test_writing_into_an_argument_and_nan_from_numbers_are_seen():
+    def careless(x):
+        x[0] = 3
+        return x - np.inf * 0
+
+    with np.errstate(all="ignore"):
+        assert "writes" in fault(call(careless, floats(3)), "x", floats(3), "odd")
+        assert "NaN" == fault(call(lambda x: x * np.nan, floats(3)), "x", floats(3), "odd")
+        assert "another answer" == fault(call(lambda x: x + 1, floats(3)), "x", floats(3), "same", floats(3))
