@@ -38,7 +38,7 @@ Examples:
 @click.option("--size", type=SIZE, help="Inches of the figure, as in 6.5x4.")
 @click.option("--panel", type=click.Choice(PANELS),
               help="One panel alone, 3.3 inches wide with 8 pt text, as for a column.")
-@click.option("--against", type=click.Choice(METHODS),
+@click.option("--against", type=click.Choice(METHODS), metavar="METHOD",
               help="Say, too, how m90 differs from that of this method on the same draws.")
 @click.option("--published", type=click.Path(),
               help="CSV of T, m, share, whose numbers stand in brackets in --panel grid.")

@@ -37,7 +37,7 @@ Examples:
 @click.option("--success", type=WordOr("exact", click.FLOAT), default="exact", show_default=True,
               help="All fresh examples right, or more than this share of them, as 0.99.")
 @click.option("--method", type=click.Choice(METHODS), default="pgd", show_default=True,
-              help="Who learns.")
+              metavar="METHOD", help=f"Who learns: {', '.join(METHODS)}.")
 @click.option("--model", type=click.Choice(MODELS), help="For --method adam.  [default: scalar]")
 @click.option("--limit", type=float,
               help="Processor seconds of training after which a run counts as a failure, or inf."

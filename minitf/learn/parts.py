@@ -127,7 +127,7 @@ def without_one(n):
 
 
 def swap(pool, chosen, w, c, loss, moving, rest):
-    """Do the best swap of each moving head, in place, if it lowers the loss; returns those it did."""
+    """Do the best swap of each moving head, in place, if it lowers the loss; returns which."""
     n, s = len(moving), pool.parts
     left = chosen[moving][:, rest].reshape(n * s, s - 1)
     held = np.repeat(w[moving], s), np.repeat(c[moving], s)

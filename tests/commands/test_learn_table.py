@@ -210,6 +210,6 @@ def test_a_damaged_model_file_is_refused(run, saved, tmp_path):
     np.savez(tmp_path / "names.npz", **arrays | {"header": json.dumps(header | {"names": 3})})
     for name in ("text", "empty", "half", "flipped", "other", "nan", "shape", "less", "object", "format"):
         one_line(run("predict", f"{name}.npz", "--data", saved), f"{name}.npz: ")
-    one_line(run("predict", "names.npz", "--data", saved), "expected shape")
+    one_line(run("predict", "names.npz", "--data", saved), "names.npz: .*names: expected a list, got 3")
     one_line(run("predict", saved, "--data", saved), "train.csv: not a minitf model file")
     one_line(run("predict", "missing.npz", "--data", saved), "missing.npz: No such file")

@@ -177,7 +177,7 @@ def faults(words, end, before, after):
     if code in (0, 1):
         yield from claims(words, out, err, after)
     if code == 130:
-        said = errors[-1]
+        said = errors[-1] if errors else ""
         if not said.startswith("interrupted: "):
             yield "exit code 130 without a word"
         elif words[0] != "sweep" and ("nothing was written" in said) != (not new | changed):
