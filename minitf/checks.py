@@ -39,7 +39,7 @@ def require(condition, name, expected, got, error=ValueError):
     """Raise error("name: expected ..., got ..."), a line of at most 300, unless condition holds."""
     if not condition:
         got = f", got {describe(got)}"
-        raise error(f"{name[:60]}: expected {expected}"[:300 - len(got)] + got)
+        raise error(f"{name[-150:]}: expected {expected}"[:300 - len(got)] + got)
 
 
 def integer(name, value, low=None, high=None):

@@ -22,7 +22,7 @@ def confidence(delta, high=1.0):
     """Return delta as float; it must be a probability above 0, below 1 or at most high."""
     return real("delta", delta,
                 f"a probability above 0 and {'below 1' if high == 1 else f'at most {high}'}",
-                lambda x: 0 < x < 1 and x <= high)
+                lambda x: 1e-300 < x < 1 and x <= high)
 
 
 def probability(name, value):

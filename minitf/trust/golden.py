@@ -11,7 +11,6 @@ made: `minitf.trust.regenerate`.
 import hashlib
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -149,8 +148,9 @@ def golden_cases(operator=None, *, tags=(), without=()):
     Errors: a ValueError for a tag or an operator that no case has.
     """
     tags, without = ({one} if isinstance(one, str) else one for one in (tags, without))
-    for name, given in ("operator", [operator or ""]), ("tags", tags), ("without", without):
-        words = isinstance(given, Iterable) and all(isinstance(one, str) for one in given)
+    operators = [] if operator is None else [operator]
+    for name, given in ("operator", operators), ("tags", tags), ("without", without):
+        words = np.iterable(given) and all(isinstance(one, str) for one in given)
         require(words, name, "names of tags", given, TypeError)
     cases, tags, without = load_golden(), set(tags), set(without)
     known = set().union(*(case.tags for case in cases))

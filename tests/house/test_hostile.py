@@ -5,6 +5,7 @@ The table of valid calls is `valid_calls`, what is done to them and what must co
 import inspect
 import random
 import warnings
+from itertools import islice
 from time import process_time
 
 import numpy as np
@@ -21,6 +22,7 @@ def judged_calls():
     for name, one in CALLS.items():
         start = process_time()
         answer = one()
+        answer = list(islice(answer, 3)) if hasattr(answer, "__next__") else answer
         found[name] = one, answer, process_time() - start
         if isinstance(answer, tuple) and len(answer) == 2 and inspect.isfunction(answer[1]):
             y = answer[0]

@@ -348,7 +348,7 @@ def test_the_strongest_positions_are_listed_in_order():
     (dict(seed=-1), "^seed: expected an integer >= 0"),
     (dict(method="newton"), "^method: expected one of pgd, adam"),
     (dict(model="bert"), "^model: expected one of paper, scalar, gpt, mlp"),
-    (dict(task="xor"), "^kind: expected one of and"),
+    (dict(task="xor"), "^task: expected one of and"),
     (dict(radius=math.nan), "^radius: expected a number > 0"),
     (dict(noise=0.5), "^noise: expected a flip rate"),
 ])

@@ -324,7 +324,7 @@ def test_report_of_one_length_and_of_norms(run):
     (("--T", 2 ** 41), "Error: --T: expected lengths of at most 2^40"),
     (("--k", 0), "Error: --k: expected an integer >= 1, got 0"), (("--k", 21, "--T", 64), "Error: --k: "),
     (("--k", "x"), "Error: Invalid value for '--k'"),
-    (("--eps", 0), "Error: --eps: expected an error above 0 and below 1, got 0.0"), (("--eps", "nan"), "Error: --eps"),
+    (("--eps", 0), "Error: --eps: expected a probability above 0 and below 1, got 0.0"), (("--eps", "nan"), "Error: --eps"),
     (("--eps", 1e-200), "Error: --eps: expected an error that the bound reaches within 1e+120 examples"),
     (("--delta", 0.2), "Error: --delta: expected a probability above 0 and at most 0.125, got 0.2"),
     (("--delta", 0), "Error: --delta"), (("--task", "junta"), "Error: --table: expected 8 labels for junta, got None"),
