@@ -86,15 +86,17 @@ def sniff(text):
     """The delimiter that parts the first two lines into the most cells, as many in each."""
     lines = [line for line in text.data[:1 << 20].decode(text.encoding, "replace").splitlines()
              if line.strip()][:2]
-    best, found = 1, ","
+    best, found = (False, 1), ","
     for delimiter in ",;\t| ":
         try:
             counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
         except csv.Error:
             continue
-        if counts and counts[0] > best and counts[-1] - counts[0] in (-1, 0, 1):
-            best, found = counts[0], delimiter
-        if best > 1 and delimiter == "|":
+        # a quotation that runs over both lines is seldom meant
+        score = len(counts) == len(lines), counts[0] if counts else 0
+        if score[1] > 1 and score > best and counts[-1] - counts[0] in (-1, 0, 1):
+            best, found = score, delimiter
+        if best[1] > 1 and delimiter == "|":
             break                               # names may hold spaces
     return found
 

@@ -61,6 +61,11 @@ def test_prediction_does_not_look_at_other_columns(tmp_path):
     assert np.array_equal(read_table(path, columns=("a", "b")).X, BITS[:2])
 
 
+def test_a_quotation_mark_in_a_name_does_not_hide_the_delimiter(tmp_path):
+    table = read_table(write(tmp_path / "t.csv", ';,";"""\n0,0\n0,1\n'))
+    assert (*table.names, table.label) == (";", ';"')
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_what_csv_writes_is_read_back(tmp_path_factory, data):
