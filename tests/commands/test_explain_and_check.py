@@ -14,6 +14,7 @@ def test_explain_prints_the_page_and_its_arrays(run):
     assert run("explain", "--T", 9)[0] == 2
 
 
+@pytest.mark.slow
 def test_check_gradients_counts_and_a_wrong_pullback_fails(run, monkeypatch):
     code, out, err = run("check", "gradients")
     assert code == 0 and err == "" and re.search(r"^(\d+) of \1 pullbacks", out, re.M)
