@@ -1,6 +1,7 @@
 """explain and check."""
 import re
 
+import pytest
 from shells import strictly
 
 # explain and check
