@@ -108,7 +108,9 @@ def test_a_full_disk_under_stdout_is_one_line():
 
 TWO = {"learn --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
        "construct --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
-       "bound --T 16 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
+       "bound --T 16,64 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
+TWICE = pytest.mark.parametrize("words", [
+    pytest.param(words, id=words.split()[0], marks=[pytest.mark.slow] * words.startswith("bound")) for words in TWO])
 
 
 def pressed_at(monkeypatch, name, call, after):
@@ -128,7 +130,7 @@ def pressed_at(monkeypatch, name, call, after):
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)     # also where Ctrl-C is ignored
 
 
-@pytest.mark.parametrize("words", TWO, ids=lambda words: words.split()[0])
+@TWICE
 def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_path, words):
     invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -140,7 +142,7 @@ def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_pa
         assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("words", TWO, ids=lambda words: words.split()[0])
+@TWICE
 @pytest.mark.parametrize("call, after", [(1, False), (1, True), (2, False), (2, True)])
 def test_ctrl_c_at_the_rename_says_what_is_written(run, monkeypatch, tmp_path, words, call, after):
     invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
