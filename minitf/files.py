@@ -209,7 +209,7 @@ def read_array(file, size):
 
     old = npy.read_magic(file) == (1, 0)        # version 3 differs from 2 in its names alone
     shape, _, dtype = (npy.read_array_header_1_0 if old else npy.read_array_header_2_0)(file)
-    if math.prod(shape) * max(dtype.itemsize, 1) > size:
+    if math.prod(shape) * max(abs(dtype.itemsize), 1) > size:      # NumPy 1.25's may wrap below 0
         raise ValueError(f"an array of shape {shape} in {size} bytes")
     file.seek(0)
     return npy.read_array(file, allow_pickle=False)
