@@ -110,7 +110,7 @@ TWO = {"learn --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"]
        "construct --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
        "bound --T 16,64 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
 TWICE = pytest.mark.parametrize("words", [
-    pytest.param(words, id=words.split()[0], marks=[pytest.mark.slow] * words.startswith("bound")) for words in TWO])
+    pytest.param(words, id=words.split()[0], marks=[pytest.mark.slow] * words.startswith(("bound", "plot"))) for words in TWO])
 
 
 def pressed_at(monkeypatch, name, call, after):

@@ -52,10 +52,12 @@ def test_the_report_of_noisy_labels_tells_both_accuracies(run):
 
 
 @pytest.mark.parametrize("options, lines", [
-    (("--heads", 2, "--steps", 40), ["Training   pgd on the paper model, ", "Attention of .*, 2 heads weighed by"]),
+    pytest.param(("--heads", 2, "--steps", 40), ["Training   pgd on the paper model, ", "Attention of .*, 2 heads weighed by"],
+                 marks=pytest.mark.slow),
     (("--model", "scalar", "--steps", 20), ["Training   pgd on the scalar model, ", "Norm       unconstrained",
                                             "Attention of .*, 16 heads weighed by"]),
-    (("--model", "paper", "--method", "adam", "--steps", 20), ["Training   adam on the paper model, "]),
+    pytest.param(("--model", "paper", "--method", "adam", "--steps", 20), ["Training   adam on the paper model, "],
+                 marks=pytest.mark.slow),
     (("--steps", 7), ["Training   pgd on the paper model, 7 steps, "]),
     (("--radius", "inf"), [r"Norm       \|w\| = ", r"Norm       \|c\| = "]),
     (("--radius", "1e300"), [r"Norm       \|\|q\|\|_1 = \d+\.?\d* of at most 1e\+300"]),
@@ -103,6 +105,7 @@ def test_json_is_one_strict_object_of_fixed_keys(run):
     assert strictly(run("learn", "--json", "--m", 8, "--T", 256, "--seed", 1)[1])["learned"] is False
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers(run):
     def record(*options):
         return strictly(run("learn", "--json", "--T", 32, *options)[1]) | {"seconds": None}

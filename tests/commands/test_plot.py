@@ -120,6 +120,7 @@ def test_one_series_is_drawn_by_T(drawn, tmp_path):
     assert line.get_xydata().tolist() == [[16, 29], [64, 36], [256, 42]]
 
 
+@pytest.mark.slow
 def test_bits_an_example_are_drawn_beside_the_marks_of_group_testing(drawn, tmp_path):
     marks = {"1: no test tells more", "0.53: COMP, DD on Bernoulli pools", "0.69: the same on near-constant pools"}
     files = [invent(tmp_path / "and.jsonl"), invent(tmp_path / "b.jsonl", task="majority"),
@@ -136,6 +137,7 @@ def test_bits_an_example_are_drawn_beside_the_marks_of_group_testing(drawn, tmp_
     assert line.get_ydata() == pytest.approx([row["bits_each"] for row in rows])
 
 
+@pytest.mark.slow
 def test_several_methods_are_drawn_at_each_T_they_share(drawn, tmp_path):
     wide = {"m": (16, 32, 64, 128, 256, 512, 1024), "slope": 3}
     others = [("adam", "paper"), ("adam", "gpt"), ("adam", "mlp"), ("l1-logistic", None), ("screening", None)]
@@ -220,6 +222,7 @@ def test_attention_of_a_run_that_has_ended_keeps_its_last_value():
      "accuracy": None, "train_loss": None, "steps": None},
     {"task": "parity", "k": 2, "method": "adam", "model": "scalar", "middle": lambda T: 1e9},
 ])
+@pytest.mark.slow
 def test_odd_sweeps_are_drawn_too(plot, tmp_path, changes):
     code, out, err = plot(invent(tmp_path / "a.jsonl", **{"reps": 3, "T": (16, 64), "m": (20, 40)} | changes),
                           "-o", "a.pdf", "--csv", "a.csv")

@@ -34,11 +34,11 @@ def pages():
 
 
 def lines():
-    """Every `python cli.py ...` of every README."""
+    """Every `python cli.py ...` of every README; those of rooms are slow tests."""
     for path in READMES:
         for line in re.findall(r"^ *(?:\$ )?python cli\.py (.*)$", path.read_text(encoding="utf-8"), flags=re.M):
             yield pytest.param(path, line, id=f"{name_of(path)}: {line[:60]}",
-                               marks=[pytest.mark.slow] if SLOW.search(line) and not LONG.search(line) else [])
+                               marks=[pytest.mark.slow] if (path.parent != ROOT or SLOW.search(line)) and not LONG.search(line) else [])
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def judged(tmp_path, text):
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_a_users_file_is_accepted(tmp_path):
     code, said = judged(tmp_path, GOOD)
     assert code == 0, said
@@ -42,11 +43,13 @@ def test_a_users_file_is_accepted(tmp_path):
 
 @pytest.mark.parametrize("right, wrong", [('causal="top-left"', 'causal="topleft"'), ('Ball("l21", 1.0)', 'Ball("l3", 1.0)'),
                                           ('"and", 8, 2', '"nand", 8, 2'), ("support(2)", "suport(2)")])
+@pytest.mark.slow
 def test_a_misspelt_option_is_refused(tmp_path, right, wrong):
     code, said = judged(tmp_path, GOOD.replace(right, wrong))
     assert code == 1 and "user.py:" in said, said
 
 
+@pytest.mark.slow
 def test_the_stub_is_what_the_code_has_and_annotations_do_not_lie(tmp_path):
     """stubtest reads every module; of those without a stub it can tell a default that its annotation forbids."""
     done = python("-m", "mypy.stubtest", "minitf", "--ignore-missing-stub", "--concise", "--mypy-config-file",

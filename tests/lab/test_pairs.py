@@ -44,6 +44,7 @@ def test_it_is_surer_than_other_seeds_would_make_it():
     assert paired["less_high"] - paired["less_low"] < 0.6 * (apart["less_high"] - apart["less_low"])
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     rng, held = np.random.default_rng(20_000), 0
     noise = (0.7 * rng.logistic(size=10 ** 6) + 0.3 * rng.logistic(size=10 ** 6)) / 10

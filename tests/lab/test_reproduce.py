@@ -80,6 +80,7 @@ def test_teacher_forcing_has_the_gradient_of_its_loss(rng):
     assert not dw[~may].any()
 
 
+@pytest.mark.slow
 def test_single_location():
     ways = {"on the manifold": (True, 3000, 0.02, 0.3, 0), "anywhere, falling": (False, 6000, 0.02, 1.0, 2e-3)}
     rows, _ = small("single-location", d=40, L=4, repeats=6, ways=ways)

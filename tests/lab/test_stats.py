@@ -101,6 +101,7 @@ def coverage(trials, reps, shared, seed, slope=SLOPE):
     return held / trials
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_when_runs_of_a_seed_hang_together():
     held = coverage(120, 20, 1.0, 0)
     assert (0.9 <= held).all() and (held < 1).all()

@@ -45,6 +45,7 @@ def test_narrow_positions_have_room_for_the_scores(kind):
     assert slim.B_q >= math.sqrt(2) * np.linalg.norm(scores) * (1 - 1e-12)
 
 
+@pytest.mark.slow
 def test_at_least_one_is_or_and_its_negation_costs_the_same():
     """The same head with the other sign; a threshold of 1 is OR to the last digit."""
     other, = bound_table(2, [32], task="or")
