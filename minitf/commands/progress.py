@@ -28,9 +28,11 @@ class Line:
         self.shown = time.monotonic()
 
     def count(self, label, done, length, more=""):
-        """Say that `done` of `length` steps are done, and how long the others will take."""
+        """Say that `done` of `length` steps are done and, from a tenth of them on, how long the
+        others will take."""
         left = (time.monotonic() - self.start) / max(done, 1) * (length - done)
-        self.show(f"{label}: {done} of {length}{more}, at most {left:.0f} s left")
+        ahead = f", at most {left:.0f} s left" if 10 * done >= length else ""
+        self.show(f"{label}: {done} of {length}{more}{ahead}")
 
     def end(self):
         if self.terminal and self.shown is not None:

@@ -185,7 +185,8 @@ def verdict_of(record):
         yield (f"no verdict: {record['holdout_distinct']} different rows are held out, too few to "
                "tell a rule from memory (10 would do)")
     elif not record["learned"]:
-        yield "not learned: the rows held out do not show it better than always the same answer"
+        yield ("not learned: the rows held out do not show it better than always the same answer"
+               + rows_to_show(record))
     elif not record["certain"]:
         yield "better than chance, but which columns decide is not certain"
     elif same:
@@ -195,6 +196,14 @@ def verdict_of(record):
     if not record["certain"]:
         wrong = record["why"].startswith(("it errs", "its errors"))
         yield f"in doubt: {record['why']}" + ("" if wrong else "; more rows would tell")
+
+
+def rows_to_show(record):
+    """How many rows held out would put the Wilson interval above chance, if no error were among
+    them: n / (n + z^2) > chance, z = 1.96."""
+    chance, held = record["chance"], record["holdout"]
+    n = 0 if chance == 1 else int(1.96 ** 2 * chance / (1 - chance)) + 1
+    return f" ({n} without an error would)" if n > held else ""
 
 
 def heading(record):

@@ -47,10 +47,11 @@ def decode(method, X, y, kind):
 
 def greedy(tests, named):
     """The positions named and those that explain most of the tests left, one after another."""
-    unexplained = tests[~tests[:, named].any(axis=1)]
-    while unexplained.any():
+    for _ in range(tests.shape[1]):
+        unexplained = tests[~tests[:, named].any(axis=1)]
+        if not unexplained.any():
+            break
         named.append(int(unexplained.sum(axis=0).argmax()))
-        unexplained = unexplained[~unexplained[:, named[-1]]]
     return sorted(named)
 
 

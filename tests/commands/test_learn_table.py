@@ -8,6 +8,7 @@ from shells import FLAGS, a_csv, one_line, strictly
 
 from minitf import load
 from minitf.lab import own_table
+from minitf.lab.holdout import wilson
 from minitf.lab.own_table import stratified_split
 
 # learn, a user's own table
@@ -81,6 +82,20 @@ def test_copied_rows_give_no_verdict(run, tmp_path):
     assert lines[1].startswith("no verdict: ") and "(10 would do)" in lines[1], out
     code, lines, out = sentence(run, tmp_path, X[:80], X[:80, 2])
     assert code == 1 and any(line.startswith("no verdict") for line in lines)
+
+
+def test_a_rare_label_says_how_many_rows_held_out_would_do(run, tmp_path):
+    """2 of 100 rows held out have the label: 98 % of them right are what always the same answer has."""
+    rng = np.random.default_rng(8)
+    X = rng.integers(0, 2, (500, 20))
+    X[:, 5] = np.arange(500) % 50 == 7
+    code, lines, out = sentence(run, tmp_path, X, X[:, 5])
+    assert code == 1 and lines[0] == "perhaps y = f5   (400 of 400 rows to train on, 100 of 100 held out)"
+    n = int(re.fullmatch(r"not learned: the rows held out do not show it better than always the same answer "
+                         r"\((\d+) without an error would\)", lines[1])[1])
+    assert wilson(n, n)[0] > 0.98 >= wilson(n - 1, n - 1)[0]
+    code, lines, out = sentence(run, tmp_path, X, X[:, 5], "--holdout", 0.5)
+    assert code == 0 and lines[0].startswith("y = f5   ("), out
 
 
 def test_equal_columns_are_named_beside_the_rule(run, tmp_path):

@@ -46,7 +46,7 @@ def test_scomp_explains_everything_and_takes_the_largest_and_first(kind, seed):
     truth, X, y, positives, negatives = draw(kind, seed, m=8)
     comp, named = set(decode("comp", X, y, kind)), set(decode("dd", X, y, kind))
     while left := [pool for pool in positives if not pool & named]:
-        named.add(max(sorted(comp), key=lambda t: sum(t in pool for pool in left)))     # max: the first of equal ones
+        named.add(max(sorted(comp - named), key=lambda t: sum(t in pool for pool in left)))     # the first of equal ones
     assert set(decode("scomp", X, y, kind)) == named
     assert named in explaining(9, positives, negatives, len(named))
 
