@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import checked, floats, require, shape
+from minitf.checks import bits, checked, floats, require, shape
 from minitf.fast import attention_of, head_shares, mean_gradient
 from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, with_negations
@@ -90,7 +90,8 @@ def read_examples(X, y):
     if names is None:
         return *examples(X, y), None
     require(len(set(names)) == len(names), "X", "no column name twice", list(names))
-    columns = [np.asarray(X[name]) for name in names]       # as a whole, bools and ints are objects
+    # one by one: as a whole, bools and ints are objects
+    columns = [bits(f"X, column {name}", X[name], ndim=1) for name in names]
     return *examples(np.stack(columns, axis=1), np.asarray(y)), [str(name) for name in names]
 
 

@@ -9,7 +9,7 @@ a neighbouring rule explains them better; the first model whose rule is certain 
 is in doubt.
 """
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -208,7 +208,7 @@ def answer_of(result, one, evidence, names):
     rule = rule_on(evidence, support, by_the_model, names)
     exact = result.rule()
     if exact is not None and exact.same_as(rule):
-        rule = exact
+        rule = replace(exact, names=rule.names)
     answers = rule(evidence.X)
     right = int((answers == evidence.y).sum())
     verdict = evidence.verdict(rule, names or [f"x{t}" for t in range(evidence.T)])

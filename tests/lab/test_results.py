@@ -1,12 +1,14 @@
-"""The reference results: every file is read, every figure is drawn again, and the README's table is what the runs say."""
-import math
+"""The reference results: every file is read, every figure is drawn again, and the tables of the READMEs are what the runs say."""
 import re
 import shlex
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
-from minitf.commands.plot import interval
+from minitf.commands.plot import interval, less, rate
+from minitf.lab.decoders import DECODERS
+from minitf.lab.pairs import difference
 from minitf.lab.points import point, read_runs
 from minitf.lab.protocol import OPTIONAL, identity
 from minitf.lab.trial import trial
@@ -16,8 +18,13 @@ RESULTS = ROOT / "data" / "results"
 COMMANDS = re.findall(r"^    python cli\.py plot (.*)$", (RESULTS / "README.md").read_text(encoding="utf-8"), re.M)
 
 
-def runs_of(name, T=None):
-    return [run for run in read_runs([RESULTS / f"{name}.jsonl.gz"]) if T in (None, run["T"])]
+@lru_cache
+def every_run(name):
+    return read_runs([RESULTS / f"{name}.jsonl.gz"])
+
+
+def runs_of(name, T):
+    return [run for run in every_run(name) if run["T"] == T]
 
 
 def test_every_file_is_drawn_by_a_command():
@@ -27,26 +34,82 @@ def test_every_file_is_drawn_by_a_command():
     assert sum(path.stat().st_size for path in RESULTS.iterdir()) < 4e6
 
 
-def bits_of(row):
-    """Bits an example, with the interval; beyond the m tried: that they are."""
-    def cell(m):
-        sign, m = {0: (">", row["m_lowest"]), math.inf: ("<", row["m_highest"])}.get(m, ("", m))
-        return f"{sign}{row['bits'] / m:.2f}"
+def rows_below(heading, page="minitf/lab/README.md"):
+    """The cells of the rows of a page's table whose first row begins so."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = text[text.index(f"\n| {heading} |") + 1:].split("\n\n")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return head, rows
 
-    return f"{cell(row['m90'])} [{cell(row['m90_high'])}, {cell(row['m90_low'])}]"
+
+def number(text):
+    return int(text.split()[-1].replace(",", ""))
 
 
-def test_the_table_of_the_readme_is_what_the_runs_say():
-    text = (ROOT / "minitf" / "lab" / "README.md").read_text(encoding="utf-8")
-    table = text[text.index("| T | m* | AND: m90"):].split("\n\n")[0].splitlines()[2:]
-    assert len(table) == 7
-    for line in table[::3]:
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        T = int(cells[0].replace(",", ""))
-        of_and, of_or, of_majority = (point(runs_of(f"{task}-pgd", T)) for task in ("and", "or", "majority"))
-        assert cells[1:] == [str(of_and["m_star"]), interval(of_and, "m90"), bits_of(of_and),
-                             interval(of_or, "m90"), bits_of(of_or), str(of_majority["m_star"]),
-                             interval(of_majority, "m90"), interval(of_majority, "m90", of_majority["m_star"])]
+def at(task, method, T):
+    """What the runs of one file say at T."""
+    return point(runs_of(f"{task}-{method}", T))
+
+
+@lru_cache
+def trained(task, method, T):
+    return [run for run in runs_of(f"{task}-{method}", T) if run["success"] is not None]
+
+
+def test_the_table_of_the_head_is_what_the_runs_say():
+    _, rows = rows_below("T | m* | AND: m90")
+    assert len(rows) == 7
+    for T, *cells in rows:
+        of_and, of_or, of_majority = (at(task, "pgd", number(T)) for task in ("and", "or", "majority"))
+        assert cells == [str(of_and["m_star"]), interval(of_and, "m90"), rate(of_and), interval(of_or, "m90"), rate(of_or),
+                         str(of_majority["m_star"]), interval(of_majority, "m90"),
+                         interval(of_majority, "m90", of_majority["m_star"])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["and", "or"])
+def test_the_tables_of_the_decoders_are_what_the_runs_say(task):
+    head, rows = rows_below(f"{task.upper()}, T")
+    methods = [name.lower().replace(" ", "-") for name in head[2:]]
+    assert set(methods) == {"exact-search", *DECODERS} and len(rows) == 7
+    for T, star, *cells in rows:
+        of = [at(task, method, number(T)) for method in methods]
+        assert cells == [f"{interval(row, 'm90')}; {rate(row).split(' [')[0]}" for row in of]
+        assert star == str(of[0]["m_star"])
+
+
+def test_the_paired_differences_are_what_the_runs_say():
+    head, rows = rows_below("T | 256")
+    assert len(rows) == 4 and len(head) == 6
+    for name, *cells in rows:
+        task, method = re.fullmatch("(AND|OR), head less (SCOMP|LP)", name).groups()
+        pairs = [difference(*(trained(task.lower(), one, number(T)) for one in ("pgd", method.lower()))) for T in head[1:]]
+        assert cells == [less(pair) for pair in pairs], name
+
+
+NAMED = {"bounded head": "pgd", "the same, no swaps": "pgd-no-restarts", "projected gradient alone": "pgd-no-mirror",
+         "the same head, Adam": "adam-paper", "exact search": "exact-search", "the 3 positions": "screening",
+         "l1-logistic": "l1-logistic", "tf-scalar": "adam-scalar", "`gpt()`": "adam-gpt", "MLP": "adam-mlp"}
+
+
+@pytest.mark.slow
+def test_the_table_of_other_methods_is_what_the_runs_say():
+    head, rows = rows_below("| AND, T = 16")
+    places = [(task, number(T)) for task, T in zip(["and"] * 4 + ["majority"] * 4, head[1:])]
+    assert {name for name in NAMED for row in rows if row[0].startswith(name)} == {*NAMED} and len(rows) == len(NAMED)
+    for name, *cells in rows:
+        method, = (method for begins, method in NAMED.items() if name.startswith(begins))
+        for place, cell in zip(places, cells, strict=True):
+            said = interval(at(place[0], method, place[1]), "m90")
+            assert cell in (said, said.split(" [")[0]) and ("[" in cell or cell[0] in "<>"), (name, place, said)
+
+
+def test_the_table_of_the_top_is_what_the_runs_say():
+    head, (of_and, of_majority, stars) = rows_below("rule of 3 bits", "README.md")
+    for T, *cells, star in zip(head[1:], of_and[1:], of_majority[1:], stars[1:], strict=True):
+        rows = [at(task, "pgd", number(T)) for task in ("and", "majority")]
+        assert star == ", ".join(str(row["m_star"]) for row in rows)
+        assert all(cell in (said := interval(row, "m90"), said.split(" [")[0]) for row, cell in zip(rows, cells))
 
 
 @pytest.mark.slow

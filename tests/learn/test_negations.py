@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minitf.files import load_arrays, save_arrays
-from minitf.learn import FitWarning, fit, load
+from minitf.learn import FitWarning, decide, fit, load
 from minitf.model import ModelConfig
 
 
@@ -68,6 +68,13 @@ def test_data_frames_give_names_and_masked_arrays_are_refused():
     result = fit(frame, y.tolist(), negations=True)
     assert str(result.rule()) == "f1 and not f7" and result.names[3] == "f3"
     assert np.array_equal(result.logits(X), fit(X, y, negations=True).logits(X))
+    answer = decide(frame, y)
+    assert str(answer.rule) == "f1 and not f7" and answer.rule.exact
+    ages, colours = np.arange(150), np.where(y, "red", "blue").astype(object)
+    with pytest.raises(ValueError, match=r"^X, column age: expected zeros and ones, got other values in int64 array"):
+        decide(Frame(f0=X[:, 0], age=ages), y)
+    with pytest.raises(TypeError, match=r"^X, column colour: expected zeros and ones, got "):
+        fit(Frame(f0=X[:, 0], colour=colours), y)
     for bad in (np.ma.array(X, mask=X > 2), y), (X, np.ma.array(y)):
         with pytest.raises(TypeError, match="^[Xy]: expected an array without a mask"):
             fit(*bad)
