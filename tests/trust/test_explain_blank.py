@@ -162,7 +162,7 @@ def test_rows_and_json_are_read(name):
 
 def test_nonsense_is_not_explained():
     found = blank("dS0", 7 + np.arange(9.0).reshape(3, 3))
-    assert found.right is False and "none of the usual mistakes" in found.text and "entry [" in found.text
+    assert found.right is False and "none of the usual mistakes" in found.text and "Look again at dS0[2, 2]." in found.text
 
 
 def test_the_page_leaves_out_what_is_asked_for_and_what_gives_it_away():
@@ -195,9 +195,64 @@ def test_no_row_of_a_blank_is_printed_elsewhere(options):
                 assert "?" in text, (array["name"], other["name"])
 
 
-@pytest.mark.parametrize("answer", ["one two", "[1, 2]", "[[1, 2], [3]]", "", "{}", [[1.0] * 3] * 6])
+AWAY = V["dS0"].copy()
+AWAY[1, 1] *= -1
+
+
+def close_by():
+    """Wrong answers close to right ones, of numbers that are small themselves."""
+    for name in "dq0", "dq1", "dS0", "dS1", "dx":
+        x = V[name]
+        for i in np.ndindex(x.shape):
+            for by in 0.001, -0.002, -x[i], -2 * x[i]:
+                if abs(by) >= 0.001:
+                    answer = x.copy()
+                    answer[i] += by
+                    yield name, answer
+
+
+def test_a_wrong_entry_is_seen_among_large_ones():
+    assert all(blank(name, np.round(answer, 4)).right is False for name, answer in close_by())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whoever_computes_from_what_is_shown_is_right(seed):
+    """From the 4 decimals of the page, 4 decimals in every line."""
+    v = {n: np.round(x, 4) for n, x in arrays_of(explain_attention(seed=seed)).items()}
+    for h in "01":
+        A = np.round(v[f"e{h}"] / v[f"sum{h}"][:, None], 4)
+        dA = np.round((v[f"out{h}"] - v[f"Y{h}"]) @ v["v"].T, 4)
+        dS = np.round(A * (dA - np.round((A * dA).sum(axis=1), 4)[:, None]), 4)
+        assert blank(f"dS{h}", dS, seed=seed).right and blank(f"dq{h}", np.round(v["scale"] * dS @ v["k"], 4), seed=seed).right
+        unmasked = np.exp(v[f"S{h}"])
+        A = unmasked / unmasked.sum(axis=1, keepdims=True)      # and the dA, dout of the page
+        assert "mask" in blank(f"dS{h}", A * (dA - (A * dA).sum(axis=1, keepdims=True)), seed=seed).text
+        assert "mask" in blank(f"dv_{h}", A.T @ v[f"dout{h}"], seed=seed).text
+
+
+@pytest.mark.parametrize("name, answer, said", [
+    ("dk", V["dk"].T, "it is transposed"), ("dx", V["dx"].T, "it is transposed"), ("dk", V["dk"].T + 1, "its shape is 3 x 2"),
+    ("dS", np.stack([V["dS1"], V["dS0"]]), "another order"), ("dk", V["dk"] / 2, "a mean over the query heads"),
+    ("dS0", np.round(V["dS0"], 2), "give 4"), ("dS", np.stack([V["dS0"], 3 + V["dS1"]]), "Look again at dS1["),
+    ("dx", sum(V[f"dq{h}"] @ V[f"W_Q{h}"] for h in range(2)) + V["dk"] @ V["W_K"] + V["dv"] @ V["W_V"], "a matrix in it is transposed"),
+    ("loss", V["loss"], "loss of the page of one [CLS] query (--attention has another): not yet")])
+def test_what_else_is_told(name, answer, said):
+    found = blank(name, answer)
+    assert found.right is False and said in found.text
+
+
+def test_an_answer_as_it_is_printed_and_by_several_names():
+    S = {f"dS{h}": np.round(V[f"dS{h}"], 4) for h in range(2)}
+    for answer in S, json.dumps({n: x.tolist() for n, x in S.items()}), str(np.stack([*S.values()])), np.stack([*S.values()]).reshape(-1):
+        assert blank("dS", answer).right is True
+    assert not blank("dS0", AWAY).right
+
+
+@pytest.mark.parametrize("answer", [
+    "one two", "[1, 2]", "[[1, 2], [3]]", "", "{}", [[1.0] * 3] * 6, np.full((3, 3), np.nan), "[null,0,0,0,0,0,0,0,0]",
+    "nan 0 0\n0 0 0\n0 0 0", f"[{'9' * 400},0,0,0,0,0,0,0,0]", "[" * 3000, {"dS0": [1, [2]]}, ["a", "b"], 1j * V["dS0"]], ids=range(14))
 def test_what_cannot_be_read_is_refused(answer):
-    with pytest.raises(ValueError, match="^answer: expected 3 x 3 numbers, as JSON or rows, got "):
+    with pytest.raises(ValueError, match="^answer: expected 3 x 3 numbers, as JSON or rows, got [^\n]*$"):
         blank("dS0", answer)
 
 

@@ -7,30 +7,16 @@ Mistakes are made, not guessed: each is computed as a learner would make it, at 
 lines that invite it, with everything else right, and the numbers are compared.
 """
 import functools
-import json
 import re
-from typing import NamedTuple
 
 import numpy as np
 
 from minitf.checks import require
+from minitf.trust.explain.answers import Answer, judged, read
 from minitf.trust.explain.head import explain
 from minitf.trust.explain.layout import render
 from minitf.trust.explain.rules import key, run
 from minitf.trust.explain.several import explain_attention
-
-SHOWN = 1e-3            # of the largest entry, and as a number: what 4 decimals leave open
-
-
-class Answer(NamedTuple):
-    """Whether an answer is right (None: none was given), and what to say."""
-    right: bool | None
-    text: str
-
-    def __str__(self):
-        return self.text
-
-    __repr__ = __str__                          # what a notebook shows
 
 
 def blank(name, answer=None, *, attention=None, **options):
@@ -40,7 +26,8 @@ def blank(name, answer=None, *, attention=None, **options):
     the name. A name without the number of a head stands for all heads, one after the other.
     """
     pages = [drawn(page, **options) for page in (False, True) if attention in (None, page)]
-    record = next((page for page in pages if names_of(page, name)), pages[-1])
+    having = [page for page in pages if names_of(page, name)]
+    record = (having or pages)[0]
     names = names_of(record, name)
     known = (a["name"] for page in pages for a in page["arrays"] if a["kind"] != "given")
     known = dict.fromkeys(re.sub(r"(?<!_)\d$", "", each) for each in known)
@@ -51,13 +38,18 @@ def blank(name, answer=None, *, attention=None, **options):
         return Answer(None, render(hidden(record, lines, values, names)))
     right = stacked(values, names)
     parts = [n for n in values if re.fullmatch(re.escape(name) + r"_\d", n)]
-    found = [("right", right), *mistakes(lines, values, names, record),
+    found = [("right", right), *mistakes(lines, values, name, names, record),
              ("the sign is turned", -right)]
     if right.ndim > 1:
         found.append(("it is transposed", right.swapaxes(-1, -2)))
-    if parts:
-        found.append(("it is not summed over the query heads", stacked(values, parts)))
-    return judged(name, read(answer, found), found)
+    if len(parts) > 1:
+        found += [("it is not summed over the query heads", stacked(values, parts)),
+                  ("it is a mean over the query heads, not their sum", right / len(parts))]
+    if len(names) > 1:
+        found.append(("the heads are in another order", right[::-1]))
+    where = " of the page of one [CLS] query (--attention has another)" * (len(having) > 1)
+    return judged(name + where, names, read(answer, found, where), found,
+                  left_open(lines, values, names))
 
 
 @functools.lru_cache(maxsize=8)
@@ -106,6 +98,8 @@ def hidden(record, lines, values, names):
               for a in record["arrays"]]
     closing = [re.sub(r"\d+\.\d{4}", "?", said) if "loss" in left else said
                for said in record["closing"]]
+    closing.append("Hand in your numbers, in the order of the page, as rows or JSON: "
+                   "--answer FILE, or blank(name, numbers) in Python.")
     return {**record, "text": text, "arrays": arrays, "closing": closing}
 
 
@@ -125,59 +119,48 @@ def alone(line, values, name):
     return bool((np.sum(moved, axis=0) == 1).any())
 
 
-def read(answer, found):
-    """An answer as an array: JSON, or rows of numbers."""
-    shapes = {x.size: x.shape for _, x in reversed(found)}
-    expected = f"{' x '.join(map(str, found[0][1].shape)) or 'one'} numbers, as JSON or rows"
-    if isinstance(answer, str):
-        text = answer.strip()
-        try:
-            rows = json.loads(text) if text[:1] in ("[", "{") else [
-                [float(x) for x in line.replace(",", " ").split()] for line in text.splitlines()]
-            answer = rows if not isinstance(rows, dict) else next(iter(rows.values()))
-            if isinstance(answer, list):
-                answer = np.concatenate([np.ravel(row) for row in answer])
-        except (ValueError, TypeError, StopIteration):
-            require(False, "answer", expected, text)
-    x = np.asarray(answer, float)
-    require(x.size in shapes, "answer", expected, x)
-    return x.reshape(shapes[x.size])
+def left_open(lines, values, names):
+    """How far 4 decimals leave numbers open: twice what comes of rounding the arrays that are
+    shown, or every line on the way, and one in the last place."""
+    shown = {name: np.round(x, 4) for name, x in values.items()}
+    on_the_way, last = dict(shown), dict(shown)
+    for name, line in lines.items():
+        if line["rule"]:
+            on_the_way[key(name)] = np.round(run(line["rule"], on_the_way, line["shape"]), 4)
+            last[key(name)] = run(line["rule"], shown, line["shape"])
+    off = [np.abs(stacked(v, names) - stacked(values, names)).max() for v in (on_the_way, last)]
+    return 1e-4 + 2 * max(off)
 
 
-def judged(name, given, found):
-    """Say which of the candidates an answer is: the nearest, or right where none is much nearer."""
-    off = [(float(np.abs(given - x).max()), text) for text, x in found if x.shape == given.shape]
-    least, text = min(off, key=lambda pair: pair[0])
-    right = found[0][1]
-    size = np.abs(right).max()
-    if off[0][1] == "right" and off[0][0] <= min(10 * least + 1e-12, 0.2 * size + 1e-12):
-        least, text = off[0]
-    if least > SHOWN * max(1, size):
-        at = np.unravel_index(np.abs(given - right).argmax(), right.shape)
-        return Answer(False, f"{name}: not yet, and none of the usual mistakes gives these "
-                             f"numbers. Look again at entry {list(map(int, at))}.")
-    if text == "right":
-        return Answer(True, f"{name}: right, within {least:.1g}.")
-    return Answer(False, f"{name}: not yet. These are the numbers if {text}.")
-
-
-def mistakes(lines, values, names, record):
-    """What comes out where a rule is changed: in the lines of one array (of every head), in all."""
+def mistakes(lines, values, name, names, record):
+    """What comes out where a rule is changed: in the lines of one array (of every head), in those
+    of the backward pass, in all; and where a learner then goes on with the gradients shown."""
     path = [n for n in used(lines, names) if lines[n]["rule"]]
+    own = {*names, *(n for n in path if n.startswith(f"{name}_"))}
+    shown = {n for n in path if n[0] == "d"} - own, {n for n in path if n[0] in "dD"} - own
     for text, old, new in slips(record):
         changed = {n: rule for n in path if (rule := re.sub(old, new, lines[n]["rule"]))
                    != lines[n]["rule"]}
-        stems = dict.fromkeys(n.rstrip("0123456789") for n in changed)
-        for chosen in [[stem] for stem in stems] + [list(stems)] * (len(stems) > 1):
-            rules = {n: rule for n, rule in changed.items() if n.rstrip("0123456789") in chosen}
-            v = dict(values)
-            for n in path[path.index(next(iter(rules))):]:
-                try:
-                    v[key(n)] = run(rules.get(n, lines[n]["rule"]), v, lines[n]["shape"])
-                except (IndexError, ValueError):        # such as a matrix that is not square
-                    break
-            else:
-                yield text, stacked(v, names)
+        back = [n for n in changed if lines[n]["part"] == "backward"]
+        stems = [[n for n in changed if n.rstrip("0123456789") == stem]
+                 for stem in dict.fromkeys(n.rstrip("0123456789") for n in changed)]
+        for chosen in dict.fromkeys(map(tuple, [*stems, list(changed), back])):
+            rules = {n: changed[n] for n in chosen}
+            later = path[path.index(chosen[0]):] if chosen else []
+            for held in dict.fromkeys(frozenset({*s} & {*later} - {*chosen}) for s in ((), *shown)):
+                if x := again(lines, values, [n for n in later if n not in held], rules):
+                    yield text, stacked(x, names)
+
+
+def again(lines, values, path, rules):
+    """Some lines run again, some of them by other rules; None where a rule cannot run so."""
+    v = dict(values)
+    for n in path:
+        try:
+            v[key(n)] = run(rules.get(n, lines[n]["rule"]), v, lines[n]["shape"])
+        except (IndexError, ValueError):                # such as a matrix that is not square
+            return None
+    return v if path else None
 
 
 def slips(record):
@@ -202,7 +185,7 @@ SLIPS = (               # what is said, what is replaced in the rules, by what
     (DIAGONAL, r"(\(i == j\) \* (A0\[\d,i\])) - .*", r"\1 * (1 - \2)"),
     ("sum(A * dA) is left out", JACOBIAN, r"\1 * \2"),
     ("sum(A * dA) has the wrong sign", JACOBIAN, r"\1 * (\2 + \3)"),
-    ("the sink is left out of the sum", r" \+ exp\(sink\d\[\]\)", ""),
+    ("the sink is left out of the sum", r"exp\(sink\d\[\]\) \+ ", ""),
     ("the slope of the softcap is left out", r" / cosh\(.*\) \*\* 2", ""),
     ("a matrix in it is transposed", r"\b(A|dS)(\d)\[i,j\] \* (?!\(|dA)", r"\1\2[j,i] * "),
     ("a matrix in it is transposed", r"\b(W_\w+)\[(\w),(\w)\]", r"\1[\3,\2]"),

@@ -35,7 +35,8 @@ def forward_lines(o):
                           f"i,c: sum(a: x[i,a] * W_Q{h}[a,c])", "" if h else
                           "What each token asks. A head has questions of its own."))
     lines += [step("Projections", "k", "k = x W_K", "j,c: sum(a: x[j,a] * W_K[a,c])",
-                   "What each token is found by; both heads search the same keys."),
+                   "What each token is found by"
+                   + ("; all heads search the same keys." if o.heads > 1 else ".")),
               step("Projections", "v", "v = x W_V", "j,c: sum(a: x[j,a] * W_V[a,c])",
                    "What is read where a key is found."),
               given("Scores", "scale", "1 / sqrt(d)")]
@@ -60,18 +61,21 @@ def weight_lines(o, heads):
               for h in heads if o.sink]
     for h in heads:
         S = f"Z{h}" if o.softcap else f"S{h}"
-        sink = f" + exp(sink{h}[])" if o.sink else ""
+        sink = f"exp(sink{h}[]) + " if o.sink else ""
         why = ("The mask enters here, and only here: a pair that may not meet has weight 0, and on "
                "the way back dS multiplies by that weight.")
         lines += [
             step("Weights", f"e{h}", f"e{h} = M * exp({S})", f"i,j: M[i,j] * exp({S}[i,j])",
                  kind="working"),
-            step("Weights", f"sum{h}", f"sum{h} = the sum of each row of e{h}{sink}",
-                 f"i: sum(j: e{h}[i,j]){sink}", kind="working"),
-            step("Weights", f"A{h}", f"A{h} = e{h} / sum{h}", f"i,j: e{h}[i,j] / sum{h}[i]",
-                 "" if h else why, "A, lse, unsoftmax = softmax_rows(S, sinks)")]
+            step("Weights", f"sum{h}",
+                 f"sum{h} = {sink.replace('[]', '')}the sum of each row of e{h}",
+                 f"i: {sink}sum(j: e{h}[i,j])", kind="working"),
+            step("Weights", f"A{h}", f"A{h} = e{h} / sum{h}",
+                 f"i,j: sum{h}[i] > 0 ? e{h}[i,j] / sum{h}[i] : 0", "" if h else why,
+                 "A, lse, unsoftmax = softmax_rows(S, sinks)")]
     lines += [step("Output", f"out{h}", f"out{h} = A{h} v", f"i,c: sum(j: A{h}[i,j] * v[j,c])",
-                   "" if h else "Each query reads a mean of the values, with its own weights.",
+                   "" if h else "Each query reads a mean of the values, with its own weights"
+                   + (": what the sink takes is read as 0." if o.sink else "."),
                    "out = mix(kept, v)") for h in heads]
     lines += [given("Loss", f"Y{h}", f"what out{h} should be") for h in heads]
     square = " + ".join(f"sum(i: sum(c: (out{h}[i,c] - Y{h}[i,c]) ** 2))" for h in heads)
@@ -142,8 +146,8 @@ def softmax_lines(o, heads, add):
             "numbers, without A.", kind="working")
         add("Weights", f"{dS}{h}", f"{dS}{h} = A{h} * (dA{h} - D{h})",
             f"i,j: A{h}[i,j] * (dA{h}[i,j] - D{h}[i])", "" if h else
-            "dS_j = sum_i dA_i A_i ([i = j] - A_j) = A_j (dA_j - sum_i A_i dA_i): J dA without J. "
-            "Each row sums to 0 (with a sink: but for the sink's).",
+            f"{dS}_j = sum_i dA_i A_i ([i = j] - A_j) = A_j (dA_j - sum_i A_i dA_i): J dA without "
+            "J. Each row sums to 0 (with a sink: but for the sink's).",
             "dS, dsinks = unsoftmax(dA, dlse)")
         if o.sink:
             add("Weights", f"dsink{h}", f"dsink{h} = -sum(exp(sink{h}) / sum{h} * D{h})",

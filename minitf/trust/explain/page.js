@@ -138,7 +138,8 @@ function fill(text, scope, values) {
       return x < 0 ? `(${number(x)})` : number(x);
     });
   }
-  return text.replace(/\b[a-z]\b/g, letter => letter in scope ? scope[letter] : letter);
+  text = text.replace(/\b[a-z]\b/g, letter => letter in scope ? scope[letter] : letter);
+  return text.replace(/\((\(-[\d.]+\))\)/g, "$1");
 }
 
 function calculate(text, scope) {
@@ -220,8 +221,14 @@ function live(name, record) {
       return;
     }
     input.removeAttribute("aria-invalid");
-    values[key(array.name)].data[i] = x;
+    const data = values[key(array.name)].data, old = data[i];
+    data[i] = x;
     refresh();
+    if (Object.values(values).some(each => !each.data.every(Number.isFinite))) {     // too large for exp
+      input.setAttribute("aria-invalid", "true");
+      data[i] = old;
+      refresh();
+    }
   }
 
   for (const array of record.arrays) {
@@ -236,7 +243,7 @@ function live(name, record) {
         input.addEventListener("input", () => { change(array, i, input); show(array, at); });
         cell.replaceChildren(input);
       } else {
-        cell.tabIndex = 0;
+        cell.tabIndex = i ? -1 : 0;                 // Tab goes from array to array, arrows within
         cell.setAttribute("aria-label", label);
         cell.setAttribute("aria-describedby", "panel");
       }

@@ -56,11 +56,12 @@ def figure(key, array):
     """An array: formula, reason, line of the source, its numbers, its differences beside them."""
     why = f"<p>{tidy(array['why'])}</p>" if array["why"] else ""
     code = f"<p>code: <code>{tidy(array['code'])}</code></p>" if array["code"] else ""
+    shape = f"  <small>{' x '.join(map(str, array['shape']))}</small>" * bool(array["shape"])
     grids = grid(array, f"{key}/{array['name']}", array["values"], "")
     if array["differences"] is not None:
         grids += grid(array, f"{key}/{array['name']}/moved", array["differences"], "moved")
-    return (f'<section class="array {array["kind"]}"><h5>{tidy(title_of(array))}</h5>{why}{code}'
-            f'<div class="grids">{grids}</div></section>')
+    return (f'<section class="array {array["kind"]}"><h5>{tidy(title_of(array))}{shape}</h5>{why}'
+            f'{code}<div class="grids">{grids}</div></section>')
 
 
 def grid(array, name, values, caption):

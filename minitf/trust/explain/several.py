@@ -49,8 +49,9 @@ def explain_attention(T=3, d=2, heads=2, mask="causal", sink=False, softcap=None
     o = checked(T, d, heads, mask, sink, softcap, seed)
     lines = forward_lines(o) + backward_lines(o)
     values = example(o, lines)
-    text = {"title": f"Attention on paper: T = {T}, d = {d}, {heads} heads over one key head, mask "
-                     f"{mask}, seed {seed}", **CAPTIONS["attention"]}
+    count = f"{heads} head{'s' * (heads > 1)}"
+    text = {"title": f"Attention on paper: T = {T}, d = {d}, {count} over one key head, "
+                     f"mask {mask}, seed {seed}", **CAPTIONS["attention"]}
     step = stepped(lines, values, parameters(o))
     return {**o._asdict(), **step, "arrays": written(lines, values), "text": text,
             "attention_difference": attention_difference(o, values),
