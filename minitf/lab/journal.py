@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 from minitf.checks import require
-from minitf.files import GZIP, as_json, naming, read_whole
+from minitf.files import GZIP, as_json, naming, read_whole, stop
 
 
 def parse(path, data):
@@ -94,6 +94,8 @@ class Journal:
             os.fsync(self.file)
         self.size += len(line)
         self.records.append(record)
+        if str(self.path) not in stop.written:
+            stop.written.append(str(self.path))         # said by a second Ctrl-C
 
     def keep(self):
         """See to it that all records are in the file. Where it was removed, replaced or changed by

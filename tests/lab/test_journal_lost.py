@@ -7,6 +7,7 @@ import pytest
 from shells import one_line
 from sweeps import Here, stripped
 
+from minitf.files import stop
 from minitf.lab import journal, sweep, workers
 from minitf.lab.protocol import identity
 
@@ -34,6 +35,14 @@ def touched(path):
 
     return {"removed": path.unlink, "emptied": lambda: path.write_text(""), "cut": cut, "replaced": replaced,
             "renamed": lambda: path.rename(path.with_suffix(".away"))}
+
+
+def test_a_second_interruption_knows_of_the_runs(tmp_path):
+    """It ends the process at once, with what `stop` has to say."""
+    with stop:
+        assert stop.said() == "nothing was written"
+        sweep(tmp_path / "runs.jsonl", executor=Here(), **OPTIONS)
+        assert stop.said() == f"written {tmp_path / 'runs.jsonl'}"
 
 
 @pytest.mark.parametrize("run_number", [1, 5, 11, 12])
