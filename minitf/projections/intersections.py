@@ -1,15 +1,16 @@
 """The point common to several sets that is nearest, certified."""
-import functools
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 
 from minitf.checks import require, shape
 from minitf.projections.balls import Ball, ConvexSet
 from minitf.projections.lagrangian import nearest_common
+from minitf.projections.multipliers import by_multipliers
 from minitf.projections.norms import reals
 from minitf.projections.polytopes import Box, Simplex
 
@@ -87,8 +88,8 @@ class Intersection:
         boxes = [s for s in sets if isinstance(s, Box)]
         if len(boxes) < 2:
             return sets
-        low = functools.reduce(np.maximum, [s.low for s in boxes])
-        high = functools.reduce(np.minimum, [s.high for s in boxes])
+        low = reduce(np.maximum, [s.low for s in boxes])
+        high = reduce(np.minimum, [s.high for s in boxes])
         require(np.all(low <= high), "sets", "sets with a common point", self.sets)
         return sets[:-len(boxes)] + [Box(low, high, boxes[0].axes)]
 
@@ -119,34 +120,48 @@ def _contain(sets, p):
 
 def _common_point(x, sets):
     """p, normals, gap, sweeps: by one projection if it lands in all sets, else by many."""
+    if isinstance(sets[0], Simplex):                # no point of it is nearer for a constant in x
+        x = x - x.max()
     corners = [s.project(x) for s in sets]
     for s, p in zip(sets, corners):
         if _contain(sets, p):
             normals = [x - p if other is s else np.zeros_like(x) for other in sets]
             return p, normals, _certificate(x, p, sets, normals), 0
+    size = width_of(corners, x)
+    ends = [s.support(x if isinstance(s, Ball) else np.abs(x)) for s in sets]
+    wanted, answers = 1e-12 * min(map(abs, ends)), []
+    for solve in by_multipliers, partial(_by_lagrangian, size=size, wanted=wanted):
+        if found := solve(x, sets):
+            p, normals, count = found
+            gap, inside = _certificate(x, p, sets, normals), _contain(sets, p)
+            answers.append((p, normals, gap, -(-count // len(sets))))
+            if inside and abs(gap) <= wanted:
+                return answers[-1]
+    best = min(answers, key=lambda answer: (not _contain(sets, answer[0]), abs(answer[2])))
+    warnings.warn(f"Intersection: gap {best[2]:.3g} > {wanted:.3g} after {best[3]} sweeps",
+                  RuntimeWarning, stacklevel=5)
+    return best
+
+
+def _by_lagrangian(x, sets, size, wanted):
+    """p, normals and the count of projections, by `nearest_common`."""
     boxed = isinstance(sets[-1], Box)
     centre = sets[0].project(0 * x)                 # by symmetry common, if there are balls alone
     central = _contain(sets, centre)
     require(central or boxed, "sets", "sets with a common point", sets)
-    size = width_of(corners, x)
-    ends = [s.support(x if isinstance(s, Ball) else np.abs(x)) for s in sets]
-    wanted = 1e-12 * min(map(abs, ends))
     own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
 
     def certified(points, normals):
         gap = _certificate(x, points[own], sets, normals)
         return abs(gap) <= wanted and _contain(sets, points[own])
 
-    points, normals, apart, sweeps = nearest_common(x, sets, corners[-1], size, certified)
+    start = sets[-1].project(x)
+    points, normals, apart, sweeps = nearest_common(x, sets, start, size, certified)
     require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
-    done, p = certified(points, normals), points[own]
-    if central and not done:
+    p = points[own]
+    if central and not certified(points, normals):
         p = _pull_inside(p, centre, sets)
-    gap = _certificate(x, p, sets, normals)
-    if not done:
-        warnings.warn(f"Intersection: gap {gap:.3g} > {wanted:.3g} after {sweeps} sweeps",
-                      RuntimeWarning, stacklevel=5)
-    return p, normals, gap, sweeps
+    return p, normals, sweeps * len(sets)
 
 
 def width_of(corners, x):

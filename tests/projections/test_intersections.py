@@ -134,7 +134,7 @@ def test_float32_is_kept():
 
 def test_a_search_cut_short_says_so():
     x = np.random.default_rng(0).standard_normal(6)
-    nearly_one_point = Intersection([Simplex(1.0), Ball("l2", (1 + 1e-7) / math.sqrt(6))])
+    nearly_one_point = Intersection([Simplex(1.0), Ball("l2", (1 + 1e-11) / math.sqrt(6))])
     with pytest.warns(RuntimeWarning, match="gap .* after .* sweeps"):
         p, gap, sweeps = nearly_one_point.project_certified(x)
     assert nearly_one_point.contains(p) and abs(gap) > 1e-12 * np.linalg.norm(x) and sweeps < 2000
