@@ -20,11 +20,11 @@ from minitf.trust.frameworks.adapters import PEERS
 from minitf.trust.frameworks.conventions import attention_values, model_values
 from minitf.trust.frameworks.pairs import OPTIONS, largest_score, zeros
 from minitf.trust.frameworks.random_cases import attention_cases, model_cases
-from minitf.trust.frameworks.textbook import plain, plain_model
+from minitf.trust.frameworks.textbook import cast, errors, plain, plain_model
 from minitf.trust.golden import load_golden
 from minitf.trust.verdict import agreement, allowed_error
 
-RUNS = 16
+CLOSE, AGAIN = 2, 128           # a miss by less than CLOSE is looked at again, with AGAIN runs
 HUGE = 1e200                    # a relative error that is none
 SHAPES = {"jax": 20}            # JAX compiles for every shape
 AGREES, DISAGREES, UNASKED = "agree", "DISAGREES", "not expressible"
@@ -92,8 +92,7 @@ def question(name, kind, arguments, options, case=None):
                 if test(arguments, options)) if attends else ()
     if case is None:
         expected = values(arguments, options)
-        finite = {name: np.nan_to_num(x) for name, x in arguments.items()}
-        err_plain = errors(plain if attends else plain_model, finite, options, expected, np.float32)
+        err_plain = errors(formula_of(kind), arguments, options, expected, np.float32)
         tol = 1e-12 + 16 * 2.0**-53 * (largest_score(arguments, options) if attends else 0)
     else:
         expected = case.outputs | case.gradients
@@ -120,26 +119,6 @@ def family_of(has):
     return "causal" if {"top-left", "bottom-right"} & set(has) else "no mask"
 
 
-def cast(arguments, dtype):
-    """The arguments in a precision."""
-    return {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in arguments.items()}
-
-
-def errors(formula, arguments, options, expected, dtype):
-    """l2 errors {name: error} of a formula in a precision, over entries that are finite: the worst
-    of RUNS, as one may be lucky; all but the first are given arguments that differ by a unit in
-    their last place, up or down."""
-    rng, worst = np.random.default_rng(0), dict.fromkeys(expected, 0.0)
-    for run in range(RUNS):
-        unit = np.finfo(dtype).eps * bool(run)
-        moved = {name: x * (1 + unit * rng.choice([-1, 1], x.shape)) if x.dtype.kind == "f" else x
-                 for name, x in arguments.items()}
-        found = formula(cast(moved, dtype), options)
-        for name, x in expected.items():
-            worst[name] = max(worst[name], float(np.linalg.norm(np.nan_to_num(found[name] - x))))
-    return worst
-
-
 def verdicts(peers, asked):
     """Yield the Verdict of every peer on every question of its kind, in float64 and in float32."""
     for q in asked:
@@ -159,24 +138,45 @@ def ask(peer, q, dtype):
         found = peer.run(cast(q.arguments, dtype), q.options)
     except Exception as error:          # whatever foreign code may raise is an answer too
         return Verdict(peer.name, q, name, DISAGREES, math.inf, f"{type(error).__name__}: {error}")
+    verdict, near = answer(peer, q, dtype, found)
+    if verdict.verdict == DISAGREES and near < CLOSE:   # the worst of few runs may be lucky
+        if q.family != "golden vectors":
+            err = errors(formula_of(q.kind), q.arguments, q.options, q.expected, np.float32, AGAIN)
+            q = q._replace(err_plain=err)
+        verdict, near = answer(peer, q, dtype, found, AGAIN)
+    return verdict
+
+
+def formula_of(kind):
+    """What textbooks write of this kind; a NaN in an argument counts as 0."""
+    formula = plain if kind == "attention" else plain_model
+    return lambda arguments, options: formula(
+        {name: np.nan_to_num(x) for name, x in arguments.items()}, options)
+
+
+def answer(peer, q, dtype, found, *runs):
+    """The Verdict on what a peer found, and by how much it missed the rule that it met best."""
+    name = np.dtype(dtype).name
     exact = dict.fromkeys(q.expected, q.tol)
     allowed = exact if dtype == np.float64 else lower(q.expected, q.err_plain, dtype)
     agrees, *worst = compare(q.expected, found, allowed, q.zeros)
     if agrees:
-        return Verdict(peer.name, q, name, AGREES, *worst)
+        return Verdict(peer.name, q, name, AGREES, *worst), 0
+    near = worst[0]
     for convention, (predict, formula) in peer.conventions.items():
         expected = predict(q.arguments, q.options)
         # NaN in their places
         if expected is not None and compare(expected, found, dict.fromkeys(expected, HUGE))[0]:
             rule = peer.precision or dtype
             least = exact if rule == np.float64 else lower(expected, q.err_plain, rule)
-            err = errors(formula, q.arguments, q.options, expected, rule)
+            err = errors(formula, q.arguments, q.options, expected, rule, *runs)
             allowed = {name: max(error, least[name])
                        for name, error in lower(expected, err, rule).items()}
             agrees, *met = compare(expected, found, allowed)
             if agrees:
-                return Verdict(peer.name, q, name, convention, *met)
-    return Verdict(peer.name, q, name, DISAGREES, *worst)
+                return Verdict(peer.name, q, name, convention, *met), 0
+            near = min(near, met[0])
+    return Verdict(peer.name, q, name, DISAGREES, *worst), near
 
 
 def lower(expected, err, dtype):

@@ -16,6 +16,7 @@ from minitf.model import layer_of, mlp_block, named, normed
 from minitf.ops import embed, linear, sum_to
 from minitf.trust.frameworks.pairs import boolean, explicit
 
+RUNS = 16
 NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
 
 
@@ -144,3 +145,23 @@ def plain_heads(p, g, model, fused):
         return (dg + dy if model.residual else dg), grads | more
 
     return (g + o if model.residual else o), pullback
+
+
+def cast(arguments, dtype):
+    """The arguments in a precision."""
+    return {name: x.astype(dtype) if x.dtype.kind == "f" else x for name, x in arguments.items()}
+
+
+def errors(formula, arguments, options, expected, dtype, runs=RUNS):
+    """l2 errors {name: error} of a formula in a precision, over entries that are finite: the worst
+    of some, as one may be lucky; all but the first are given arguments that differ by a unit in
+    their last place, up or down."""
+    rng, worst = np.random.default_rng(0), dict.fromkeys(expected, 0.0)
+    for run in range(runs):
+        unit = np.finfo(dtype).eps * bool(run)
+        moved = {name: x * (1 + unit * rng.choice([-1, 1], x.shape)) if x.dtype.kind == "f" else x
+                 for name, x in arguments.items()}
+        found = formula(cast(moved, dtype), options)
+        for name, x in expected.items():
+            worst[name] = max(worst[name], float(np.linalg.norm(np.nan_to_num(found[name] - x))))
+    return worst
