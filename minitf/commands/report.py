@@ -151,7 +151,10 @@ def table_verdict(record):
     yield ""
     if not record["support_found"]:
         said = "no verdict, and no rule" if record["learned"] is None else "not learned: no rule"
-        yield f"{said} explains {label} better than always the same answer"
+        rare = round((1 - record["chance"]) * record["rows"])
+        few = f"; only some {rare} rows have the rarer label" * (rare < 20)
+        yield (f"{said} explains {label} so much better than always the same answer that chance "
+               f"would not{few}")
         return
     rule, train = record["rule"], record["rule_train_accuracy"]
     if len(rule) > LONGEST and not record["certain"]:
@@ -182,8 +185,12 @@ def verdict_of(record):
     same = [name for name, others in record["substitutes"].items()
             if any(kind != "as good" for _, kind, _ in others)]
     if record["learned"] is None:
-        yield (f"no verdict: {record['holdout_distinct']} different rows are held out, too few to "
-               "tell a rule from memory (10 would do)")
+        told = (f"{record['holdout_distinct']} different rows are held out, too few to tell a rule "
+                "from memory (10 would do)")
+        if record["distinct"] == 2 ** record["T"]:
+            told = (f"the table has all {record['distinct']} rows that {record['T']} columns can "
+                    "have: none is left to foretell")
+        yield f"no verdict: {told}"
     elif not record["learned"]:
         yield ("not learned: the rows held out do not show it better than always the same answer"
                + rows_to_show(record))
@@ -196,6 +203,9 @@ def verdict_of(record):
     if not record["certain"]:
         wrong = record["why"].startswith(("it errs", "its errors"))
         yield f"in doubt: {record['why']}" + ("" if wrong else "; more rows would tell")
+    if record["holdout"] and record["holdout_interval"][0] > record["rule_holdout_accuracy"]:
+        yield (f"the model itself is right on {record['holdout_accuracy']:.1%} of the rows held out: "
+               f"more decides than this rule of {len(record['support_found'])} columns says")
 
 
 def rows_to_show(record):

@@ -92,14 +92,14 @@ class Evidence:
     def wider(self, support):
         """Yield (base, errors with one column more than it (T,)): of the support, then of it and
         one column, each of the best."""
-        best = [()] if len(support) < WIDEST_RULE else []
+        best = [()] if len(support) < min(WIDEST_RULE, self.T) else []
         while best:
             more, best = best, []
             for added in more:
                 base = tuple(sorted((*support, *added)))
                 errors = self.errors_with(base)
                 yield base, errors
-                if not added and len(base) + 1 < WIDEST_RULE:
+                if not added and len(base) + 1 < min(WIDEST_RULE, self.T):
                     firsts = {*np.argsort(errors, kind="stable")[:BEAM].tolist(),
                               *self.telling_pair(support)[0]}
                     best = [(t,) for t in sorted(firsts - set(support))]
@@ -190,7 +190,7 @@ class Evidence:
         index, wrong = patterns(self.X, rule.support), rule(self.X) != self.y
         rows, dealt = np.argsort(index, kind="stable"), copy(self)
         found = self.least_wider(rule)
-        if found <= self.cost(0, 0) - self.code(0) + self.code(rule.k + 2) / 2:
+        if found <= self.cost(0, 0) - self.code(0) + self.code(min(rule.k + 2, self.T)) / 2:
             return False
         rng, as_well = np.random.default_rng(0), 0
         for _ in range(DEALS):

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import bits, checked, floats, require, shape
+from minitf.checks import checked, floats, require, shape
 from minitf.fast import attention_of, head_shares, mean_gradient
 from minitf.learn.loop import TrainConfig
-from minitf.learn.result import Result, with_negations
+from minitf.learn.result import Result, read_bits, with_negations
 from minitf.learn.search import fit_bounded, longest_search
 from minitf.learn.starts import ALL, POLISH, steps_of_starts, train_from_starts
 from minitf.model import ModelConfig, constraints, same_shapes, shapes
@@ -86,13 +86,8 @@ def fit_quietly(*args, **options):
 
 def read_examples(X, y):
     """Bits X and y, and the names of the columns where X is a data frame."""
-    names = getattr(X, "columns", None)
-    if names is None:
-        return *examples(X, y), None
-    require(len(set(names)) == len(names), "X", "no column name twice", list(names))
-    # one by one: as a whole, bools and ints are objects
-    columns = [bits(f"X, column {name}", X[name], ndim=1) for name in names]
-    return *examples(np.stack(columns, axis=1), np.asarray(y)), [str(name) for name in names]
+    X, names = read_bits(X)
+    return *examples(X, y if names is None else np.asarray(y)), names
 
 
 def checked_model(model, X, train):

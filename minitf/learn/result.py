@@ -30,6 +30,23 @@ def with_negations(X):
     return np.concatenate([X, 1 - X], axis=1)
 
 
+def read_bits(X, names=None):
+    """Bits X, and the names of the columns where X is a data frame: of those, where names are
+    given, the columns so named."""
+    columns = getattr(X, "columns", None)
+    if columns is None:
+        return bits("X", X), None
+    require(len({str(name) for name in columns}) == len(columns), "X", "no column name twice",
+            list(columns))
+    columns = {str(name): name for name in columns}
+    wanted = list(columns) if names is None else names
+    missing = [name for name in wanted if name not in columns]
+    require(not missing, "X", f"columns {', '.join(missing[:5])}", list(columns))
+    # one by one: as a whole, bools and ints are objects
+    read = [zeros_and_ones(f"X, column {name}", X[columns[name]], ndim=1) for name in wanted]
+    return np.stack(read, axis=1), wanted
+
+
 def in_blocks(predict, X, model):
     """predict(X) in blocks of rows."""
     return np.concatenate([predict(X[rows]) for rows in blocks(len(X), model)])
@@ -69,7 +86,7 @@ class Result:
 
     def logits(self, X):
         """Logits (m,) of examples X (m, T)."""
-        X = bits("X", X)
+        X = read_bits(X, self.names)[0]
         shape("X", X, (None, self.T))
         return self.model_logits(with_negations(X) if self.negations else X)
 
@@ -139,7 +156,7 @@ class Result:
         and the number of the rest on which the model differs.
         """
         if X is not None:
-            X = np.asarray(bits("X", X))
+            X = np.asarray(read_bits(X, self.names)[0])
             shape("X", X, (None, self.T))
         line = self.affine()
         rule = None if line is None else exact_rule(line[1], line[0], self.names)

@@ -66,6 +66,11 @@ class Answer:
     def certain(self):
         return self.verdict.certain
 
+    def __str__(self):
+        doubt = "" if self.certain else f"; in doubt: {self.verdict.why}"
+        rows = f"{self.right} of {self.rows} rows{doubt}"
+        return f"{'perhaps ' * (not self.certain)}{self.rule.say()}   ({rows})"
+
 
 @checked
 def usual_tries(T: count, k: count = 3, negations: bool = True):

@@ -4,20 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from frames import Frame
 
 from minitf.files import load_arrays, save_arrays
 from minitf.learn import FitWarning, decide, fit, load
 from minitf.model import ModelConfig
-
-
-class Frame:
-    """What fit asks of a data frame: names of columns, and each column as an array."""
-
-    def __init__(self, **columns):
-        self.held, self.columns = columns, list(columns)
-
-    def __getitem__(self, name):
-        return self.held[name]
 
 
 def drawn(seed, m=150, T=64):
