@@ -38,6 +38,7 @@ THEN = {"Simplex": {"linf", "Box"}, "l1": {*KINDS, "Box"} - {"nuclear", "spectra
         "linf1": {"linf", "l1inf", "l2inf", "l21"}, "l21": {"l2inf"}, "l21t": {"l2inft"},
         "l2": {*KINDS, "Box", "Simplex"}}
 VALUES = {"nuclear": "l1", "spectral": "linf", "l2": "l2"}      # what they are of singular values
+COLUMNS = {"l1inf": "l1", "linf": "linf", "l2inf": "l2"}        # of every column
 
 
 def by_multipliers(x, sets):
@@ -52,6 +53,13 @@ def by_multipliers(x, sets):
         if found:
             p, *normals = (((U * a) @ Vt).reshape(x.shape) for a in (found[0], *found[1]))
             return p, normals, found[2]
+    if {*names} <= {*COLUMNS}:
+        vectors = [Ball(COLUMNS[s.kind], s.radius) for s in sets]
+        found = [by_multipliers(column, vectors) for column in matrices(x).T]
+        if all(found):
+            p, *normals = (np.stack(parts, axis=-1).reshape(x.shape)
+                           for parts in zip(*((p, *normals) for p, normals, _ in found)))
+            return p, normals, max(count for _, _, count in found)
     able = [i for kind in THEN for i, name in enumerate(names) if name == kind
             and {*names[:i], *names[i + 1:]} <= THEN[kind]]
     return by_multiplier(x, sets, able[0]) if able else None
@@ -94,11 +102,12 @@ def root(x, prox, excess, top, tol):
     it, else bisection. Near the root x is moved to the lower end of the bracket: prox(x, t) has
     then all its digits. 0 projections: it was not found.
     """
-    (f_b, count), (f_a, more), a, b, share = excess(x), excess(prox(x, top)), top, 0.0, 0.5
+    y, a, b, share = prox(x, top), top, 0.0, 0.5
+    (f_b, count), (f_a, more) = excess(x), excess(y)
     count += more
     if not f_b > tol or f_a > 0:
         return x, count
-    while count < MOST:
+    while count < MOST and abs(a - b) * y.size > tol:
         if abs(a - b) <= 1e-9 * top:
             low = min(a, b)
             x, a, b, top = prox(x, low), a - low, b - low, abs(a - b)
