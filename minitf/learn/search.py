@@ -34,6 +34,7 @@ from minitf.tasks import Packed
 
 STAGES = 8              # the radius grows in this many equal steps
 STEPS = 10              # steps a stage
+LAST = 160              # steps of the strong positions alone: their margin grows slowly
 FIRST_AGAIN = 3         # restarts keep the rest of their head, so they begin at this stage
 DROPPED = 8             # a round of restarts does without each of at most so many positions
 
@@ -127,7 +128,7 @@ def refine(head, X, y, model):
     highest = head.q.max()
     strong = head.q[0] >= min(highest, highest / 2)
     yield from descend(X, y, head.q[:, strong], head.at[strong], np.array([sign_of(head)]), model,
-                       first=STAGES, steps=4 * STEPS, fixed=True)
+                       first=STAGES, steps=LAST, fixed=True)
 
 
 def sign_of(head):
@@ -138,8 +139,8 @@ def sign_of(head):
 def longest_search(model, restarts):
     """The number of steps that fit_bounded will not exceed."""
     k = sized_for(model)
-    return k * (k + 1) // 2 + k * (restarts + 1) + STEPS * (
-        STAGES + restarts * (STAGES - FIRST_AGAIN + 1) + 4)
+    return k * (k + 1) // 2 + k * (restarts + 1) + LAST + STEPS * (
+        STAGES + restarts * (STAGES - FIRST_AGAIN + 1))
 
 
 def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):

@@ -181,6 +181,16 @@ def test_learns(kind, seed):
     assert ((forward(params, X_test, model)[0] > 0) == y_test).all()
 
 
+@pytest.mark.parametrize("seed", [0, 4, 14])
+def test_weighted_counts_are_learned_to_a_margin(seed):
+    """a + b + 2c + 2d >= 4 of 64 bits, 150 examples: with 40 steps at the end, 14, 1 and 4 of 10,000 were wrong."""
+    one, two, three = (np.random.default_rng(seed) for seed in np.random.SeedSequence(seed).spawn(3))
+    task = sample_task(one, "junta", 64, 4, table=[int(label) for label in "0000000100011111"])
+    result = fit(*task.sample(two, 150), ModelConfig.paper(64, 4))
+    X, _ = task.sample(three, 10_000)
+    assert result.support(4) == task.support and np.array_equal(result.predict(X), task.label(X))
+
+
 @pytest.mark.parametrize("kind", ["and", "majority"])
 def test_negated_labels_give_the_negated_head(kind):
     task, X, y = sample(5, kind)
