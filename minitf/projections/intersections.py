@@ -120,8 +120,6 @@ def _contain(sets, p):
 
 def _common_point(x, sets):
     """p, normals, gap, sweeps: by one projection if it lands in all sets, else by many."""
-    if isinstance(sets[0], Simplex):                # no point of it is nearer for a constant in x
-        x = x - x.max()
     corners = [s.project(x) for s in sets]
     for s, p in zip(sets, corners):
         if _contain(sets, p):

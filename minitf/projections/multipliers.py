@@ -42,11 +42,16 @@ COLUMNS = {"l1inf": "l1", "linf": "linf", "l2inf": "l2"}        # of every colum
 
 
 def by_multipliers(x, sets):
-    """Return p, the normals of the sets, the projections it took; None for other sets."""
+    """Return p, the normals of the sets, the projections it took; None for other sets.
+
+    The normal of a simplex may lack a constant.
+    """
     if len(sets) == 1:
         p = sets[0].project(x)
         return p, [x - p], 1
     names = [getattr(s, "kind", type(s).__name__) for s in sets]
+    if "Simplex" in names:              # a constant in x is normal to it, and would cost digits
+        x = x - x.max()
     if {*names} <= {*VALUES} and {*names} != {"l2"}:
         U, v, Vt = np.linalg.svd(matrices(x), full_matrices=False)
         found = by_multipliers(v, [Ball(VALUES[s.kind], s.radius) for s in sets])

@@ -37,6 +37,8 @@ CASES = {                   # radii as shares of another vector's norms; p(t), a
                 lambda x, t, a, b: np.clip(soft(x, t), np.longdouble(0.01), np.longdouble(0.5)), lambda p, a, b: p.sum() - a),
     "Simplex, linf": (lambda l1, l2, linf: [Simplex(0.2 * l1), Ball("linf", 0.2 * linf)],
                       lambda x, t, a, b: np.clip(x - t, 0, b), lambda p, a, b: p.sum() - a),
+    "Simplex, Box": (lambda l1, l2, linf: [Simplex(0.2 * l1), Box(0.01, 0.5)],
+                     lambda x, t, a, b: np.clip(x - t, np.longdouble(0.01), np.longdouble(0.5)), lambda p, a, b: p.sum() - a),
     "Simplex, l2": (lambda l1, l2, linf: [Simplex(0.2 * l1), Ball("l2", 0.4 * l2)],
                     lambda x, t, a, b: onto_simplex(x / (1 + t), a), lambda p, a, b: size(p) - b),
 }
@@ -45,7 +47,8 @@ CASES = {                   # radii as shares of another vector's norms; p(t), a
 def bisected(x, sets, form, excess):
     """The point p(t) where excess is 0, in long doubles: 64 bits, 2^-64 of 1e8 is 5e-12."""
     ends = [np.longdouble(getattr(s, "radius", 0)) for s in sets]
-    low, high, x = -FAR if isinstance(sets[0], Simplex) and sets[1].kind == "linf" else np.longdouble(0), FAR, np.longdouble(x)
+    signed = isinstance(sets[0], Simplex) and getattr(sets[1], "kind", "") != "l2"
+    low, high, x = -FAR if signed else np.longdouble(0), FAR, np.longdouble(x)
     x = x - x.max() if isinstance(sets[0], Simplex) else x
     if excess(form(x, low, *ends), *ends) <= 0:
         return form(x, low, *ends)
