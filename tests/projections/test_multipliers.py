@@ -8,7 +8,7 @@ from projections.cases import soft
 from projections.test_far import two
 
 from minitf.projections import Ball, Box, Intersection, Simplex
-from minitf.projections.intersections import _by_lagrangian
+from minitf.projections.intersections import _by_lagrangian, _certificate
 from minitf.projections.multipliers import by_multipliers
 from minitf.projections.norms import KINDS
 
@@ -72,7 +72,11 @@ def test_vectors_at_any_length_and_distance(name, n):
             warnings.simplefilter("error")
             p, gap, sweeps = common.project_certified(x)
         best = bisected(x, ordered, form, excess)
-        assert common.contains(p) and abs(gap) <= 1e-12 * min(abs(s.support(np.abs(x))) for s in common.sets)
+        wanted = 1e-12 * min(abs(s.support(np.abs(x))) for s in common.sets)
+        assert common.contains(p) and abs(gap) <= wanted
+        if sweeps:                                              # by one multiplier, not by the search for all pairs
+            q, normals, _ = by_multipliers(x, common.sets)
+            assert np.array_equal(p, q) and abs(_certificate(x, q, common.sets, normals)) <= wanted
         assert np.abs(p - best).max() <= 1e-10 * np.abs(best).max()
         counts.append(2 * sweeps)
     assert np.median(counts) <= 100
