@@ -1,28 +1,27 @@
-"""Argument validation: one line a check, one message format.
-
-Every public function of minitf answers bad input with
-
-    name: expected WHAT, got WHAT CAME
+"""Argument validation: bad input is answered with one line,  name: expected WHAT, got WHAT CAME
 
 as a ValueError (a value out of range, a wrong shape) or a TypeError (a wrong kind of object). The
-command line prints the same line and exits with code 2. Two decorators spare a function the lines:
-`checked` reads annotations, `op` holds cotangents against outputs.
+command line prints it and exits with code 2. Two decorators spare a function the lines: `checked`
+reads annotations, `op` holds cotangents against outputs.
 """
 import functools
 import inspect
 import math
 import numbers
 import reprlib
+from collections.abc import Mapping
 
 import numpy as np
 
-FLOATS = "fdD"                  # float32, float64, complex128
+FLOATS = frozenset(map(np.dtype, ("f4", "f8", "c16")))          # in the machine's byte order
+LARGEST = 10 ** 300     # of whole numbers that have no limit of their own
+NO_NUMBER = bool, np.bool_, np.timedelta64      # all of them numbers.Integral
 
 
 def describe(value):
     """Say what came, short enough for one line: arrays by dtype and shape, the rest by repr."""
     if isinstance(value, np.ndarray) and value.ndim:
-        return f"{value.dtype} array of shape {value.shape}"
+        return f"{str(value.dtype)[:30]} array of shape {str(value.shape)[:80]}"
     if isinstance(value, int) and value.bit_length() > 1024:
         return f"a number of {value.bit_length()} bits"
     try:
@@ -42,25 +41,25 @@ def require(condition, name, expected, got, error=ValueError):
         raise error(f"{name[-150:]}: expected {expected}"[:300 - len(got)] + got)
 
 
-def integer(name, value, low=None, high=None):
+def integer(name, value, low=-LARGEST, high=LARGEST):
     """Return value as int; it must be a whole number in [low, high]."""
-    limits = (f" >= {low}" if high is None else f" from {low} to {high}") if low is not None else ""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-    require(whole, name, f"an integer{limits}", value, TypeError)
-    inside = (low is None or value >= low) and value <= (10 ** 300 if high is None else high)
-    require(inside, name, f"an integer{limits}", value)
-    return int(value)
+    whole = isinstance(value, (int, numbers.Integral)) and not isinstance(value, NO_NUMBER)
+    number = int(value) if whole else 0
+    if not (whole and low <= number <= high):
+        limits = f" from {low} to {high}" if high < LARGEST else f" >= {low}" if low >= 0 else ""
+        require(False, name, f"an integer{limits}", value, ValueError if whole else TypeError)
+    return number
 
 
 def real(name, value, expected="a finite number", where=math.isfinite):
     """Return value as float; `where` says which are allowed, `expected` in words."""
-    known = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    known = isinstance(value, (float, numbers.Real)) and not isinstance(value, NO_NUMBER)
     require(known, name, expected, value, TypeError)
     try:
         number = float(value)
-    except OverflowError:
+    except Exception:                                   # an int may be too large, a class anything
         require(False, name, "a number in the range of float64", value)
-    require(bool(where(number)), name, expected, value)
+    require(where(number), name, expected, value)
     return number
 
 
@@ -75,14 +74,13 @@ def nonnegative(name, value):
 
 
 def count(name, value):
-    """Return value as int; it must be a whole number >= 1; without a limit, at most 10^300."""
+    """Return value as int; it must be a whole number >= 1."""
     return integer(name, value, 1)
 
 
 def flag(name, value):
     """Return value as bool; it must be one."""
-    known = isinstance(value, (bool, np.bool_))
-    require(known, name, "True or False", value, TypeError)
+    require(isinstance(value, (bool, np.bool_)), name, "True or False", value, TypeError)
     return bool(value)
 
 
@@ -96,16 +94,19 @@ def each(rule):
     return check
 
 
+def values(rule):
+    """The rule of a dict: each of its values must keep `rule`. Return it as a dict."""
+    def check(name, value):
+        instance(name, value, Mapping)
+        return {key: rule(f"{name}[{key!r}]", entry) for key, entry in value.items()}
+    return check
+
+
 def choice(name, value, options):
     """Return value; it must be one of options."""
     known = isinstance(value, str) and value in options
     require(known, name, "one of " + ", ".join(options), value)
     return value
-
-
-def generator(name, value):
-    """Return value; it must be a numpy.random.Generator."""
-    return instance(name, value, np.random.Generator)
 
 
 def instance(name, value, kind):
@@ -126,20 +127,19 @@ def array(name, x):
         x = np.asarray(x)
     except (ValueError, RecursionError):
         require(False, name, "rows of one length", x)
-    except (TypeError, RuntimeError) as why:        # of another library, and it does not convert
+    except Exception as why:                        # of another library, and it does not convert
+        why = " ".join(str(why).split())
         require(False, name, f"what NumPy can read ({why})", type(x), TypeError)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def floats(name, x, *, ndim=None, finite=False):
     """Return x as a float32, float64 or complex128 array; integers and booleans become float64."""
-    x = array(name, x)
-    if x.dtype.char not in FLOATS and x.dtype.kind in "iub":
-        x = x.astype(np.float64)
-    elif x.dtype.char not in FLOATS:
-        half = x.dtype == np.float16
-        advice = " (convert float16 first: its sums lose all digits)" if half else ""
-        require(False, name, "a float32 or float64 array" + advice, x, TypeError)
+    if type(x) is not np.ndarray or x.dtype not in FLOATS:          # else the rule, and quick
+        x = array(name, x)
+        x = x.astype(np.float64) if x.dtype.kind in "iub" else x
+        advice = " (convert float16 first: its sums lose all digits)" * (x.dtype == np.float16)
+        require(x.dtype in FLOATS, name, "a float32 or float64 array" + advice, x, TypeError)
     if ndim is not None and x.ndim != ndim:
         require(False, name, f"{ndim} axes", x)
     if finite and not np.isfinite(x).all():
@@ -193,18 +193,17 @@ def checked(function):
     numbers leave the range of float64 on the way, a ValueError says so.
     """
     parameters = inspect.signature(function).parameters
-    names = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
-    rules = {name: rule_of(p.annotation, p.default is None) for name, p in parameters.items()
-             if p.annotation is not p.empty}
+    rules = {name: rule_of(p) for name, p in parameters.items() if p.annotation is not p.empty}
+    order = [(n, rules.get(n)) for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
 
     @functools.wraps(function)
     def call(*args, **options):
-        args = [rules[name](name, value) if name in rules else value
-                for name, value in zip(names, args)] + [*args[len(names):]]
-        for name in options.keys() & rules:
-            options[name] = rules[name](name, options[name])
+        given = [rule(name, value) if rule else value for (name, rule), value in zip(order, args)]
+        for name, value in options.items():
+            if name in rules:
+                options[name] = rules[name](name, value)
         try:
-            found = function(*args, **options)
+            found = function(*given, *args[len(order):], **options)
         except ArithmeticError:
             found = math.nan
         if type(found) is float and found != found:
@@ -214,15 +213,14 @@ def checked(function):
     return call
 
 
-def rule_of(annotation, optional):
-    """The function (name, value) -> value of an annotation."""
-    if annotation in (bool, int):
-        return flag if annotation is bool else integer
-    if isinstance(annotation, type) or hasattr(annotation, "__args__"):
-        return functools.partial(instance, kind=annotation)
-    if not optional:
-        return annotation
-    return lambda name, value: None if value is None else annotation(name, value)
+def rule_of(parameter):
+    """The function (name, value) -> value of its annotation."""
+    rule = parameter.annotation
+    if isinstance(rule, type) or hasattr(rule, "__args__"):
+        return flag if rule is bool else functools.partial(instance, kind=rule)
+    if parameter.default is not None:
+        return rule
+    return lambda name, value: None if value is None else rule(name, value)
 
 
 def op(function):
@@ -233,7 +231,7 @@ def op(function):
         shape = y.shape
 
         def checked_pullback(dy):
-            if type(dy) is not np.ndarray or dy.shape != shape or dy.dtype.char not in FLOATS:
+            if type(dy) is not np.ndarray or dy.shape != shape or dy.dtype not in FLOATS:
                 dy = cotangent(pullback.__code__.co_varnames[0], dy, shape)
             return pullback(dy)
 

@@ -1,8 +1,7 @@
 """Steps of first-order methods on one array, and their projections onto named constraint sets.
 
 A step is pure: `x, state = step(x, g, state, ...)` returns new arrays and never writes into the
-caller's. Constraints are a dict {parameter name: set with .project}, for any model whose
-parameters are a dict of arrays.
+caller's. Constraints are a dict {name: set with .project}; parameters are a dict of arrays.
 """
 import math
 import warnings
@@ -11,10 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import checked, floats, integer, nonnegative, positive, real, require, shape
+from minitf import checks
+from minitf.checks import checked, floats, nonnegative, positive, real, require, shape
+from minitf.projections import convex_set, reals
 
 __all__ = ["Iterate", "adam_step", "fixed_point_residual", "flatten", "frank_wolfe_gap",
            "gradient_step", "project_params", "projected_gradient", "projected_step", "unflatten"]
+
+
+arrays, sets = checks.values(floats), checks.values(convex_set)     # rules of dicts
 
 
 def share(name, value):
@@ -25,11 +29,11 @@ def share(name, value):
 def adam_state(name, value):
     """Return (i, N, S); it must be what a step of Adam returned."""
     require(isinstance(value, tuple) and len(value) == 3, name, "what a step returned", value)
-    return integer(name, value[0], 0), floats(name, value[1]), floats(name, value[2])
+    return checks.integer(name, value[0], 0), floats(name, value[1]), floats(name, value[2])
 
 
 @checked
-def flatten(params: Mapping):
+def flatten(params: arrays):
     """Concatenate the arrays of a dict, in its order, into one new vector."""
     require(len(params) > 0, "params", "at least one array", params)
     return np.concatenate([np.ravel(value) for value in params.values()])
@@ -83,21 +87,22 @@ def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative
 
 
 @checked
-def project_params(params: Mapping, constraints: Mapping):
+def project_params(params: arrays, constraints: sets):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
     return {name: constraints[name].project(value) if name in constraints else value
             for name, value in params.items()}
 
 
 @checked
-def projected_step(params: Mapping, grads: Mapping, constraints: Mapping, lr: nonnegative):
+def projected_step(params: arrays, grads: arrays, constraints: sets, lr: nonnegative):
     """x <- P(x - lr g), array for array."""
     require_like("grads", grads, params)
-    return project_params({name: params[name] - lr * grads[name] for name in params}, constraints)
+    moved = {name: params[name] - lr * grads[name] for name in params}
+    return project_params.__wrapped__(moved, constraints)       # they are checked
 
 
 @checked
-def fixed_point_residual(params: Mapping, grads: Mapping, constraints: Mapping,
+def fixed_point_residual(params: arrays, grads: arrays, constraints: sets,
                          lr: positive = 1.0):
     """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  0 where stationary."""
     step = difference(params, projected_step(params, grads, constraints, lr))
@@ -105,7 +110,7 @@ def fixed_point_residual(params: Mapping, grads: Mapping, constraints: Mapping,
 
 
 @checked
-def frank_wolfe_gap(params: Mapping, grads: Mapping, constraints: Mapping):
+def frank_wolfe_gap(params: arrays, grads: checks.values(reals), constraints: sets):
     """max <g, x - u> over u in the sets = <g, x> + sum h(-g): bounds f(x) - min f of a convex f.
 
     The support functions h are the sets' own; where one is missing, or a gradient is not 0 and
@@ -137,8 +142,8 @@ class Iterate(NamedTuple):
 
 
 @checked
-def projected_gradient(f: Callable, params: Mapping, constraints: Mapping, *, lr: positive = 1.0,
-                       momentum: bool = False):
+def projected_gradient(f: Callable, params: checks.values(reals), constraints: sets, *,
+                       lr: positive = 1.0, momentum: bool = False):
     """Yield the iterates of projected gradient descent:  x' = P(x - lr grad f(x)).
 
     f(params) -> value, grads with the keys of params. `backtrack` finds lr <= 1/L or so where the
@@ -151,7 +156,9 @@ def projected_gradient(f: Callable, params: Mapping, constraints: Mapping, *, lr
     The iteration goes on until f is too noisy for any step, which a RuntimeWarning says.
     Source: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (restarts).
     """
-    return _projected_gradient(f, fitting(params, constraints), constraints, lr, momentum)
+    for name in constraints:
+        require(name in params, "constraints", "names among " + ", ".join(map(str, params)), name)
+    return _projected_gradient(f, params, constraints, lr, momentum)
 
 
 def _projected_gradient(f, params, constraints, lr, momentum):
@@ -213,9 +220,9 @@ def evaluate(f, params):
     found = f(params)
     pair = isinstance(found, tuple) and len(found) == 2 and np.ndim(found[0]) == 0
     require(pair, "f", "a pair: a number, and a dict of gradients", found, TypeError)
-    value, grads = found
+    value, grads = found[0], arrays("f", found[1])
     require_like("f", grads, params)
-    return float(value), {name: np.asarray(grads[name]) for name in params}
+    return float(reals("f", value, finite=False)), grads
 
 
 def require_like(name, grads, params):
@@ -223,22 +230,14 @@ def require_like(name, grads, params):
     names = ", ".join(map(str, params))
     require(set(grads) == set(params), name, f"gradients of {names}", list(grads))
     for key, value in params.items():
-        shape(f"{name}[{key!r}]", np.asarray(grads[key]), np.shape(value))
-
-
-def fitting(params, constraints):
-    """The arrays of params, all finite; every constraint is a set and names one of them."""
-    for name, set_ in constraints.items():
-        require(name in params, "constraints", "names among " + ", ".join(map(str, params)), name)
-        able = callable(getattr(set_, "project", None))
-        require(able, f"constraints[{name!r}]", "a set with .project", set_, TypeError)
-    return {name: floats(f"params[{name!r}]", value, finite=True) for name, value in params.items()}
+        shape(f"{name}[{key!r}]", grads[key], value.shape)
 
 
 def difference(a, b):
     return {name: a[name] - b[name] for name in a}
 
 
+@np.errstate(over="ignore")
 def inner(a, b):
     """The inner product of two dicts of arrays with the same keys; NaN where it is not finite."""
     parts = [float(np.sum(a[name] * b[name])) for name in a]

@@ -231,7 +231,7 @@ def fault(call, name, value, verdict, answer=None):
         told = verdict == "huge" and "encountered in" in str(warning) or str(warning).startswith(SAID)
         return None if told else f"warns: {warning}"
     except (OSError, AssertionError) as error:      # of a file; what check_pullback finds against an op
-        return None if name == "path" or "op" in bound.arguments else repr(error)
+        return None if name in ("path", "paths") or "op" in bound.arguments else repr(error)
     except Exception as error:
         return refusal(error, {"radius", "low", "high", *call.bound.signature.parameters}) or (f"refused: {str(error)[:120]}" if verdict == "same" else None)
     finally:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import oracles
 
-from minitf.checks import generator
+from minitf.checks import instance
 from minitf.fast import cls_head, mean_bit
 from minitf.ops import (
     add,
@@ -49,7 +49,7 @@ class Case:
 
     def draw(self, rng, dtype=np.float64):
         """Return the op with its options bound, and a tuple of arguments, floating ones in dtype."""
-        args = self.make(generator("rng", rng).standard_normal)
+        args = self.make(instance("rng", rng, np.random.Generator).standard_normal)
         args = (x.astype(dtype) if x.dtype.kind == "f" else x for x in args)
         return functools.partial(self.op, **self.options), tuple(args)
 

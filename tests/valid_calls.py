@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from sweeps import Here, invent
 
 import minitf
 from minitf import bounds, learn, model, ops, optim, projections, tasks, theory, trust
 from minitf import lab as laboratory
+from minitf.trust import explain
 
 ROOMS = ("ops", "projections", "tasks", "optim", "model", "fast", "learn", "theory", "bounds", "trust", "lab")
-LENT = """sum_to l2 reals Packed bits examples flips labels_by_count mean_label ones_by_count balanced_p shapes
+LENT = """convex_set sum_to l2 reals Packed bits examples flips labels_by_count mean_label ones_by_count balanced_p shapes
     before by_heads complete embedded examples_of layer_of mlp mlp_block named normed per_head positions queries
     queries_keys readout row_heads rows_below same_shapes symbols bit_weights bits_alone blocks one_hot attention_of
     head_shares mean_gradient on_vectors position_table predictor sought whole ConvexSet ACTIVATIONS in_blocks in_words
     logits_of minibatch_descent exact_rule read_rule Evidence fit_quietly FitWarning backtrack checked difference evaluate
     inner magnitude percent rounded tail_bound FORMS MOST_BITS MOST_K MOST NORMS TASKS KINDS as_result IDENTITY ROW HOLDOUT
-    METHODS MODELS fit_laws points series_of table sweep read_runs Answer Candidates compare rho_of
-    longest row_keys has_copies read_published""".split()
+    METHODS MODELS series_of Answer Candidates rho_of longest row_keys has_copies render""".split()
 # ^ what one room lends another, called with arguments that a public function has checked
 
 
@@ -50,7 +51,7 @@ def call(function, *args, **options):
 def surface():
     """The public names: of the package, of the doors of the rooms, methods of public classes as "Class.method"."""
     found = set()
-    for module in (minitf, *(importlib.import_module(f"minitf.{room}") for room in ROOMS)):
+    for module in (minitf, explain, *(importlib.import_module(f"minitf.{room}") for room in ROOMS)):
         for name in [name for name in getattr(module, "__all__", None) or vars(module) if name not in LENT]:
             value = getattr(module, name)
             ours = getattr(value, "__module__", "").startswith("minitf.") and (
@@ -102,6 +103,8 @@ CASE = trust.golden_cases("attention")[0]
 FOLDER = Path(tempfile.mkdtemp())
 SAVED, CSV = FOLDER / "model.npz", FOLDER / "table.csv"
 RESULT.save(SAVED)
+RUNS = laboratory.read_runs([invent(FOLDER / "runs.jsonl", T=(16, 64), m=(10, 12, 20), reps=3)])
+(PUBLISHED := FOLDER / "published.csv").write_text("T,m,share\n16,10,0.5\n")
 CSV.write_text("a,b,y\n" + "0,1,1\n1,1,1\n0,0,0\n1,0,0\n" * 5)
 
 
@@ -220,5 +223,11 @@ CALLS = {
     "projection_gap": call(trust.projection_gap, M, BALL.project(M), BALL), "saved": call(trust.saved, ops.relu(M)[1]),
     "judge": call(trust.judge, CASE, found=CASE.expected, dtype="float64", layout="bhtd"),
     "read_table": call(laboratory.read_table, CSV, "y"), "plan_table": call(laboratory.plan_table, laboratory.read_table(CSV, "y"), 1),
+    "points": call(laboratory.points, RUNS, 10), "fit_laws": call(laboratory.fit_laws, laboratory.points(RUNS, 10)),
+    "compare": call(laboratory.compare, [], RUNS, "pgd", 10), "table": call(laboratory.table, RUNS),
+    "read_runs": call(laboratory.read_runs, [FOLDER / "runs.jsonl"]), "read_published": call(laboratory.read_published, PUBLISHED),
+    "sweep": call(laboratory.sweep, FOLDER / "new.jsonl", "and", 1, [6], [8], method="screening", reps=1, jobs=1, executor=Here()),
+    "blank": call(explain.blank, "dS", attention=True), "write_page": call(explain.write_page, FOLDER / "page.html", T=2, d=2, seed=1), "explain": call(explain.explain, 3, 2, 1),
+    "explain_attention": call(explain.explain_attention, 3, 2, 2, "none", True, 2.0, 1),
     "plan_task": call(laboratory.plan_task, "and", 2, 8, m=20, seed=1), "streams": call(laboratory.streams, 1, 2),
 }

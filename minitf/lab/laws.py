@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+from minitf.checks import checked, each, require
+from minitf.lab.lines import maybe, number
+
 LAWS = {                # formula, names of the parameters, function
     "log": ("a + b log2 T", "ab", lambda T, bits, a, b: a + b * np.log2(T)),
     "log_squared": ("a + b (log2 T)^2", "ab", lambda T, bits, a, b: a + b * np.log2(T) ** 2),
@@ -14,7 +17,17 @@ LAWS = {                # formula, names of the parameters, function
 }
 
 
-def fit_laws(rows):
+def fitted_to(name, row):
+    """Return a row; it must have what a law is fitted to."""
+    known = isinstance(row, dict) and all(
+        maybe(number(0, math.inf))(row.get(key, ...))
+        for key in ("T", "bits", "m90", "m90_low", "m90_high"))
+    require(known, name, "rows of points", row)
+    return row
+
+
+@checked
+def fit_laws(rows: each(fitted_to)):
     """Fit each of LAWS to m90(T) of the rows of one series; None with fewer than two T to fit to.
 
     Likelihood: log m90 is normal about the log of the law, with the standard deviation that its 95

@@ -6,8 +6,9 @@ elsewhere.
 """
 import functools
 import sys
+from os import PathLike
 
-from minitf.checks import require
+from minitf.checks import instance, require
 from minitf.lab.protocol import METHODS, OPTIONAL, PROTOCOL, TASKS, rule_of
 from minitf.lab.run import MODELS
 from minitf.tasks import truth_table
@@ -15,6 +16,11 @@ from minitf.tasks import truth_table
 IDENTITY = ("task", "k", "p", "noise", "method", "model", "limit", *OPTIONAL)
 HUGE = 2 ** 53          # whole numbers below it are exact as floats
 LARGEST = sys.float_info.max
+
+
+def is_path(name, value):
+    """Return value; it must name a file."""
+    return instance(name, value, str | PathLike)
 
 
 def whole(low, high=HUGE):
@@ -75,8 +81,9 @@ def is_rule(task, k, level, table):
 
 
 def check_run(where, run):
-    """Refuse a line that is no run of this protocol."""
-    require(run["protocol"] == PROTOCOL, where, f"a run of protocol {PROTOCOL}", run["protocol"])
+    """Refuse what is no run of this protocol; return it."""
+    protocol = run.get("protocol") if isinstance(run, dict) else None
+    require(protocol == PROTOCOL, where, f"a run of protocol {PROTOCOL}", protocol)
     absent = dict.fromkeys(OPTIONAL)
     wrong = [key for key, fits in FIELDS.items() if not fits((absent | run).get(key, ...))]
     if not wrong:
@@ -86,6 +93,7 @@ def check_run(where, run):
     if wrong:
         raise ValueError(f"{where}: expected a run of a sweep, got one without a proper "
                          f"{', '.join(wrong)}")
+    return run
 
 
 def checker():

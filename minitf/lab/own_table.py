@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 
-from minitf.checks import checked, integer, real, require
+from minitf.checks import bits, checked, integer, real, require, shape
 from minitf.lab.certainty import certainty
 from minitf.lab.datasets import Table
 from minitf.lab.holdout import wilson
@@ -24,10 +24,12 @@ def plan_table(table: Table, k=None, *, model=None, method="auto", H=None, radiu
     interval of the holdout accuracy is above the share of the majority label there; None with
     fewer than ENOUGH distinct rows held out. The support is that of the rule.
     """
-    T = table.X.shape[1]
+    T = bits("table.X", table.X).shape[1]
+    shape("table.y", bits("table.y", table.y, ndim=1), table.X.shape[:1])
+    named = isinstance(table.names, (tuple, list)) and len(table.names) == T
+    require(named, "table.names", f"{T} names", table.names)
     split_rng, training_rng, shuffle_rng = streams(seed, 3)
-    require(k is None or 1 <= integer("k", k) <= T, "k",
-            f"an integer from 1 to {T}, the number of columns", k)
+    k = None if k is None else integer("k", k, 1, T)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
     tries = tries_of(T, min(3, T) if k is None else k, model, method, H, radius, steps, negations)
     rows, held = stratified_split(table.X, table.y, holdout, split_rng)
@@ -68,7 +70,7 @@ def sure_of(answer, tries, table, held, k, rng):
 
 def tries_of(T, k, model, method, H, radius, steps, negations):
     """The models to try: the usual two, or the one that was asked for."""
-    if (model, method, H, radius, steps) == (None, "auto", None, None, None):
+    if all(x is None for x in (model, H, radius, steps)) and str(method) == "auto":
         choose("pgd", "paper", "auto", (1 + negations) * T, k, H, radius, steps)   # not too wide
         return usual_tries(T, k, negations)
     usual = "adam" if model in ("gpt", "mlp") else "pgd"

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
-from minitf.checks import choice
-from minitf.lab.points import grid, series_of
+from minitf.checks import checked, choice, each, require
+from minitf.lab.lines import check_run
+from minitf.lab.points import grid, series_of, times
 from minitf.lab.stats import RESAMPLES, SHARES, reach, tail_of
 from minitf.lab.trial import takes_any
 
@@ -23,16 +24,24 @@ PAIRED = {
 DRAWS = "task", "k", "p", "noise", "level", "table", "rate", "T"    # of draws, and of success
 
 
-def compare(rows, runs, method, resamples=RESAMPLES):
+def check_row(name, row):
+    """Return a row; it must say whose it is."""
+    known = isinstance(row, dict) and {"method", "T"} <= row.keys()
+    require(known, name, "rows of points", row)
+    return row
+
+
+@checked
+def compare(rows: each(check_row), runs: each(check_run), against, resamples: times = RESAMPLES):
     """Set PAIRED in the rows of the series that were tried on the draws of one of this method, the
     first of several; None in the others. Errors: ValueError for a method that no run has."""
-    choice("against", method, sorted({run["method"] for run in runs}))
+    choice("against", against, sorted({run["method"] for run in runs}))
     parts, others = {}, {}
     for run in runs:
         if run["success"] is not None:
             parts.setdefault((series_of(run), run["T"]), []).append(run)
     for row in rows:
-        if row["method"] == method:
+        if row["method"] == against:
             others.setdefault(draws_of(row), (series_of(row), row["T"]))
     for row in rows:
         keys = (series_of(row), row["T"]), others.get(draws_of(row))

@@ -11,9 +11,9 @@ from itertools import groupby
 
 import numpy as np
 
-from minitf.checks import require
+from minitf.checks import checked, each, integer, require
 from minitf.lab.journal import read
-from minitf.lab.lines import HUGE, IDENTITY, checker
+from minitf.lab.lines import HUGE, IDENTITY, check_run, checker, is_path
 from minitf.lab.protocol import METHODS, TASKS, rule_of
 from minitf.lab.stats import RESAMPLES, SHARES, fit_logistic, intervals, isotonic, reach
 from minitf.tasks import mean_label, ones_by_count, truth_table
@@ -108,7 +108,13 @@ def grid(runs, key):
     return np.array(m), outcomes
 
 
-def points(runs, resamples=RESAMPLES):
+def times(name, value):
+    """Return value as int; it must be a whole number from 1 to 10^6."""
+    return integer(name, value, 1, 10 ** 6)
+
+
+@checked
+def points(runs: each(check_run), resamples: times = RESAMPLES):
     """A row (`point`) for every series and every T in it, in this order."""
     def place(run):
         numbers = [run[name] for name in ("k", "p", "noise")]
@@ -123,13 +129,15 @@ def series_of(run):
     return tuple(run.get(name) for name in IDENTITY)
 
 
-def read_runs(paths):
+@checked
+def read_runs(paths: each(is_path)):
     """The runs of several files of sweeps, each line a record of minitf.lab.trial.
 
     Errors: OSError; ValueError for another kind of file or line, another protocol, a run that is
     there twice, and where nothing was trained.
     """
     runs, check = [], checker()
+    require(paths, "paths", "at least one file", paths)
     for path in paths:
         found = read(path, check)
         if not found:
@@ -143,7 +151,8 @@ def read_runs(paths):
     return runs
 
 
-def read_published(path):
+@checked
+def read_published(path: is_path):
     """[(T, m, share)] of a CSV with these columns; share is 0 to 1."""
     try:
         with open(path, newline="", encoding="utf-8") as file:

@@ -188,7 +188,8 @@ def streams(seed, n):
 
 def choose(usual, model, method, T, k, H, radius, steps):
     """Fill in what was left to choose: (method, model name, ModelConfig, TrainConfig)."""
-    method = usual if method == "auto" else choice("method", method, ("pgd", "adam"))
+    choice("method", method, ("auto", "pgd", "adam"))
+    method = usual if method == "auto" else method
     model = {"pgd": "paper", "adam": "scalar"}[method] if model is None else model
     choice("model", model, MODELS)
     options = {name: value for name, value in (("H", H), ("radius", radius)) if value is not None}

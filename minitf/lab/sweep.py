@@ -9,11 +9,12 @@ the workers, nor on interruptions.
 """
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 
-from minitf.checks import integer, require
+from minitf.checks import checked, count, each, integer, require
 from minitf.files import stop
 from minitf.lab.journal import Journal
-from minitf.lab.lines import checker
+from minitf.lab.lines import check_run, checker, is_path
 from minitf.lab.protocol import LARGEST, OPTIONAL, check_job, identity, yardstick
 from minitf.lab.workers import crew
 
@@ -92,9 +93,17 @@ def missing(design, T, done):
             answer[m] = sum(known) / max(len(known), 1)
 
 
-def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0,
+def executes(name, value):
+    """Return value; it must take work."""
+    require(hasattr(value, "submit"), name, "what has .submit", value, TypeError)
+    return value
+
+
+@checked
+def sweep(path: is_path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noise=0.0,
           method="pgd", model=None, limit=None, seed=0, level=None, table=None, ambiguous="redraw",
-          success="exact", reps=20, jobs=1, dask=None, executor=None, progress=None):
+          success="exact", reps=20, jobs=1, dask=None, executor: executes = None,
+          progress: Callable | None = None):
     """Do the trials that are missing in the file at path, and return all of its records that belong
     to these options.
 
@@ -110,8 +119,8 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
     """
     config = identity(task, k, p=p, noise=noise, method=method, model=model, limit=limit, seed=seed,
                       level=level, table=table, ambiguous=ambiguous, success=success)
-    lengths = several("T", "at least one context length", T)[::-1]
-    sizes = None if m == "auto" else several("m", "auto or at least one sample size", m)
+    lengths = several("T", T)[::-1]
+    sizes = None if isinstance(m, str) and m == "auto" else several("m", m)
     grid = len(lengths) * len(sizes or [0])
     require(grid <= MOST, "T", f"at most {MOST} pairs of T and m", grid)
     reps, jobs = integer("reps", reps, 1, MOST // grid), integer("jobs", jobs, 1, 1024)
@@ -136,11 +145,10 @@ def sweep(path, task="and", k=3, T=(16, 64, 256, 1024), m="auto", *, p=None, noi
             if record["T"] in rounds and (not sizes or record["m"] in sizes)]
 
 
-def several(name, expected, values):
+def several(name, values):
     """Positive integers, at least one, sorted."""
-    require(hasattr(values, "__iter__"), name, expected, values, TypeError)
-    found = sorted({integer(name, value, 1) for value in values})
-    require(found, name, expected, values)
+    found = sorted(set(each(count)(name, values)))
+    require(found, name, "at least one number", values)
     return found
 
 
@@ -171,7 +179,8 @@ def run(rounds, config, done, journal, workers, progress):
                     progress(finished, waiting)
 
 
-def table(records):
+@checked
+def table(records: each(check_run)):
     """What a sweep found, a row for each T and m: trials, successes, their share of those that were
     not ambiguous, ambiguous trials, timeouts, and training sets drawn in vain by the others."""
     rows = {}

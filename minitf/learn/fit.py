@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import checked, floats, require, shape
+from minitf.checks import checked, floats, require, shape, values
 from minitf.fast import attention_of, head_shares, mean_gradient
 from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, read_bits, with_negations
@@ -19,6 +19,7 @@ from minitf.learn.search import fit_bounded, longest_search
 from minitf.learn.starts import ALL, POLISH, steps_of_starts, train_from_starts
 from minitf.model import ModelConfig, constraints, same_shapes, shapes
 from minitf.optim import fixed_point_residual
+from minitf.projections import convex_set
 from minitf.tasks import examples
 
 DOUBTFUL = 0.6          # errors in training, of those of the more frequent label, that are no fit
@@ -101,11 +102,9 @@ def checked_model(model, X, train):
 
 def checked_sets(sets, model):
     """The sets of a caller: a dict from names of the model's parameters to sets that project."""
-    for name, set_ in sets.items():
+    for name in sets:
         require(name in shapes(model), "sets", "names among " + ", ".join(shapes(model)), name)
-        able = callable(getattr(set_, "project", None))
-        require(able, f"sets[{name!r}]", "a set with .project", set_, TypeError)
-    return sets
+    return values(convex_set)("sets", sets)
 
 
 def recorder(callback):

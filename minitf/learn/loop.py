@@ -4,12 +4,11 @@ It trains any model from where it is; `starts` says from where, on which rows an
 bounded class has a search of its own, `search`.
 """
 import inspect
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from minitf.checks import choice, integer, real, require
+from minitf.checks import choice, flag, integer, nonnegative, positive, real, require
 from minitf.fast import on_vectors
 from minitf.optim import adam_step, gradient_step, project_params
 
@@ -50,15 +49,14 @@ class TrainConfig:
         for name, least in ("steps", 1), ("batch", 1), ("few", 1), ("restarts", 0):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), least)
-        require(isinstance(self.mirror, bool), "mirror", "True or False", self.mirror, TypeError)
+        flag("mirror", self.mirror)
         for name in ("radius", "tol"):
             if getattr(self, name) is not None:
                 real(name, getattr(self, name), "a number > 0", lambda v: v > 0)
         if self.lr is not None:
-            real("lr", self.lr, "a finite number > 0", lambda v: 0 < v < math.inf)
+            positive("lr", self.lr)
         if self.weight_decay is not None:
-            real("weight_decay", self.weight_decay, "a finite number >= 0",
-                 lambda v: 0 <= v < math.inf)
+            nonnegative("weight_decay", self.weight_decay)
 
 
 def minibatch_descent(X, y, params, model, rng, train, sets, fade=None):

@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 
 from minitf.checks import bits as zeros_and_ones
-from minitf.checks import checked, instance, integer, require, shape
+from minitf.checks import checked, instance, integer, require, shape, values
 from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
 from minitf.learn.rule import exact_rule, read_rule
@@ -74,8 +74,8 @@ class Result:
     negations: bool = False
 
     def __post_init__(self):
-        instance("params", self.params, dict)
         H, T = instance("model", self.model, ModelConfig).H, self.model.T
+        same_shapes("params", values(reals)("params", self.params), shapes(self.model))
         for name, of in ("weights", (H, T)), ("shares", (H,)), ("frequency", (T,)):
             shape(name, reals(name, getattr(self, name)), of)
 
@@ -202,7 +202,6 @@ def load(path: str | PathLike):
     damaged file."""
     arrays, header = load_arrays(path)
     try:
-        require(header["model"].get("L", 1) <= len(arrays), "L", "a layer for each", len(arrays))
         model = {name: math.inf if value is None else value
                  for name, value in header.pop("model").items()}
         if model.pop("normalise", "softmax") != "softmax":      # a field of older files
@@ -215,8 +214,7 @@ def load(path: str | PathLike):
         params = {name: arrays.pop(f"params/{name}") for name in shapes(model)}
         means = {"weights": (model.H, model.T), "shares": (model.H,), "frequency": (model.T,)}
         same_shapes("params", {**params, **arrays}, {**shapes(model), **means})
-        for name, value in {**params, **arrays}.items():
-            reals(name, value)
+        values(reals)("params", {**params, **arrays})
         check_header(header, model.T // (1 + negations))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a minitf model file, or damaged ({error})") from None

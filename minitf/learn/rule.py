@@ -75,8 +75,11 @@ class Rule:
     def say(self, names=None):
         """The rule in words, with names of the T columns (its own, or x0, x1, .. unless given)."""
         names = self.names if names is None else names
-        return in_words(self.table, [f"x{t}" if names is None else str(names[t])
-                                     for t in self.support])
+        try:
+            known = [f"x{t}" if names is None else str(names[t]) for t in self.support]
+        except (LookupError, TypeError):
+            require(False, "names", f"a name for each of {self.T} columns", names)
+        return in_words(self.table, known)
 
     def __str__(self):
         return self.say()

@@ -20,6 +20,7 @@ CHOICES = {
 }
 LOWEST = {"T": 1, "V": 2, "H": 0, "d": 1, "d_v": 1, "d_o": 0, "L": 1, "d_ff": 0,
           "position_seed": 0}
+MOST_LAYERS = 10_000
 BOUNDS = ("radius", "bound", "C_2", "C_21", "B_w")
 
 
@@ -76,7 +77,8 @@ class ModelConfig:
 
     def __post_init__(self):
         for name, low in LOWEST.items():
-            object.__setattr__(self, name, integer(name, getattr(self, name), low))
+            high = MOST_LAYERS if name == "L" else 2 ** 40
+            object.__setattr__(self, name, integer(name, getattr(self, name), low, high))
         for name, options in CHOICES.items():
             choice(name, getattr(self, name), options)
         for name in BOUNDS:

@@ -24,7 +24,8 @@ from minitf.projections import Ball, Intersection
 
 def same_shapes(name, params, shapes):
     """Require params to hold just the named shapes; the first that does not fit is named."""
-    require(set(params) == set(shapes), name, "the arrays " + ", ".join(shapes), ", ".join(params))
+    names = ", ".join(map(str, params))
+    require(set(params) == set(shapes), name, "the arrays " + ", ".join(shapes), names)
     for key, shape in shapes.items():
         fits = np.shape(params[key]) == tuple(shape)
         require(fits, f"{name}[{key!r}]", f"shape {tuple(shape)}", params[key])
@@ -110,6 +111,8 @@ def init_params(rng: np.random.Generator, model: ModelConfig):
     attention, q = 0; several start with a tenth of the usual q, as equal heads would stay equal.
     """
     params = {}
+    largest = max(map(math.prod, shapes(model).values()))
+    require(largest < 2 ** 56, "model", "arrays that a memory can hold", model)
     for name, shape in shapes(model).items():
         short = name.rpartition("/")[2]
         rows = shape[0] if short == "w" else shape[-2] if len(shape) > 1 else 4

@@ -75,7 +75,7 @@ def softmax_pullback(A, A_sink, dA, dlse):
             dA_sink = dA_sink - mean
         dA -= mean
     if dlse is not None:
-        dA += dlse
+        dA = dA + dlse                          # of another dtype, perhaps
         dA_sink = dA_sink + dlse
     dA *= A
     return dA, None if A_sink is None else A_sink * dA_sink
@@ -93,7 +93,8 @@ def take_off_maximum(S, sink):
     top = S.real.max(axis=-1, keepdims=True, initial=-np.inf)
     top = top if sink is None else np.maximum(top, sink.real)
     np.copyto(top, 0, where=np.isneginf(top))
-    S -= top
+    with np.errstate(over="ignore"):                    # what is that far below has the weight 0
+        S -= top
     return top
 
 

@@ -11,8 +11,8 @@ class OnMatrices:
     """A frozen dataclass with `axes`: None, every matrix of an array; 1, every row (last axis)."""
 
     def __post_init__(self):
-        known = self.axes is None or (
-            not isinstance(self.axes, (bool, np.bool_)) and np.array_equal(self.axes, 1))
+        known = self.axes is None or isinstance(self.axes, (int, np.integer)) and self.axes == 1
+        known = known and self.axes is not True
         require(known, "axes", "None (matrices) or 1 (every row a vector)", self.axes)
 
     def _matrices(self, name, x):
@@ -36,6 +36,12 @@ class OnMatrices:
 
     def __hash__(self):
         return hash((type(self), *(np.asarray(value).tobytes() for value in self._fields())))
+
+
+def convex_set(name, value):
+    """Return value; it must project."""
+    require(hasattr(value, "project"), name, "a set with .project", value, TypeError)
+    return value
 
 
 def numbers(name, value, expected, where):

@@ -8,6 +8,7 @@ from functools import partial, reduce
 import numpy as np
 
 from minitf.checks import require, shape
+from minitf.projections.arguments import convex_set
 from minitf.projections.balls import Ball, ConvexSet
 from minitf.projections.lagrangian import nearest_common
 from minitf.projections.multipliers import by_multipliers
@@ -182,6 +183,4 @@ def _pull_inside(y, centre, sets):
 
 def project(x, set):
     """Return the point of a set nearest to x: set.project(x)."""
-    kinds = "a Ball, Box, Simplex, Intersection or an object with .project"
-    require(callable(getattr(set, "project", None)), "set", kinds, set, TypeError)
-    return set.project(x)
+    return convex_set("set", set).project(x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minitf.checks import bits, choice, each, generator, integer, real, require, shape
+from minitf.checks import bits, choice, each, instance, integer, real, require, shape
 from minitf.tasks.rules import (
     KINDS,
     balanced_p,
@@ -92,7 +92,7 @@ class BooleanTask:
         32 more bits: p is exact to 2^-40. A row takes whole 64-bit words of rng, the last of them
         for its label noise; ties are drawn from a second generator, seeded by the first two words.
         """
-        generator("rng", rng)
+        instance("rng", rng, np.random.Generator)
         return self._blocks(rng, integer("m", m, 1), integer("rows", rows, 1))
 
     def _blocks(self, rng, m, rows):
@@ -150,7 +150,7 @@ def sample_task(rng, kind, T, k, *, level=None, table=None, p=None, noise=0.0):
     labels (`balanced_p`). Errors: those of `truth_table`; k above T; p outside (0, 1); noise
     outside [0, 0.5).
     """
-    generator("rng", rng)
+    instance("rng", rng, np.random.Generator)
     require(integer("k", k, 1) <= integer("T", T, 1, MOST), "k", f"at most T = {T}", k)
     choice("kind", kind, KINDS)
     drawn = kind in ("symmetric", "junta") and table is None

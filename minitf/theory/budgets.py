@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass, fields
 from functools import partial
 
-from minitf.checks import choice, each, instance, integer, require
+from minitf.checks import choice, each, flag, instance, integer, require
 from minitf.theory.linear import nonnegative
 
 HEADS = ("sum-pre", "sum-out", "concat")
@@ -41,7 +41,7 @@ class Budgets:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is bool:
-                require(isinstance(value, bool), field.name, "True or False", value, TypeError)
+                flag(field.name, value)
             elif field.type is str:
                 choice(field.name, value, HEADS)
             elif value is not None or field.default is not None:

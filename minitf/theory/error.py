@@ -13,7 +13,6 @@ T; how many examples the problem itself takes is in `yardsticks`.
 Sources: Bartlett and Mendelson 2002 (Rademacher complexity); Dudley 1967 (chaining).
 """
 import math
-from collections.abc import Callable
 
 from minitf.checks import checked, count, each, nonnegative, positive, real, require
 
@@ -23,6 +22,12 @@ def confidence(delta, high=1.0):
     return real("delta", delta,
                 f"a probability above 0 and {'below 1' if high == 1 else f'at most {high}'}",
                 lambda x: 1e-300 < x < 1 and x <= high)
+
+
+def numeric(name, value):
+    """Return value, a function, such that what it returns is held to be a number."""
+    require(callable(value), name, "a function", value, TypeError)
+    return lambda *args: real(name, value(*args), "a function to numbers", lambda x: x == x)
 
 
 def probability(name, value):
@@ -45,7 +50,7 @@ def rad_dudley_closed(C2: nonnegative, c0: nonnegative, m: count, D: positive):
 
 
 @checked
-def rad_chain(logcov: Callable, m: count, D: positive):
+def rad_chain(logcov: numeric, m: count, D: positive):
     """Rad <= min over b_j = D r^j, j <= N  of  b_N + sum_j (b_j + b_(j-1)) sqrt(2 log N(b_j)/m).
 
     Why: link every element of the cover at b_j to the nearest one at b_(j-1), at most b_j + b_(j-1)
@@ -85,7 +90,7 @@ def margin(name, value):
 
 
 @checked
-def margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
+def margin_bound(logcov: numeric, m: count, delta, gam: margin = 0.5):
     """P(error of f) <= (2/m)(log2 N(gam/2, 2m) + log2(2/delta))  for all f of margin at least gam
     on all m examples.
 
@@ -100,7 +105,7 @@ def margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
 
 
 @checked
-def uniform_margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
+def uniform_margin_bound(logcov: numeric, m: count, delta, gam: margin = 0.5):
     """P(error of f) <= 1 - (delta/N(gam/2))^(1/m) <= (log N(gam/2) + log(1/delta))/m  for all f of
     margin at least gam on all m examples.
 
@@ -113,7 +118,7 @@ def uniform_margin_bound(logcov: Callable, m: count, delta, gam: margin = 0.5):
 
 
 @checked
-def sample_complexity(bound: Callable, eps: positive, *, rtol: nonnegative = 0.0,
+def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
                       limit: count = 10 ** 30):
     """Return the m at which bound(m) falls to eps: bound(m) <= eps < bound(m - 1), or m = 1 if
     bound(1) <= eps.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import checked, choice, count, nonnegative, positive, require
+from minitf.checks import checked, choice, count, each, nonnegative, positive, require
 from minitf.theory.linear import ds, log_binomial, mau, sid, vol
 
 
@@ -120,14 +120,18 @@ def applies(name, W):
     return getattr(W, COVERS[name][0]) is not None and (W.p == 1 or name not in SCALAR)
 
 
+def cover(name, value):
+    """Return value; it must be one of the covers."""
+    return choice(name, value, COVERS)
+
+
 def linear_logcov(W, eps, covers=None):
     """Return the smallest of the bounds named in `covers` (default: all that apply) on log N of the
     class W.
 
     0 for eps >= F B. Errors: a cover unknown, or one that the norms of W do not support.
     """
-    for name in covers or ():
-        choice("covers", name, COVERS)
+    for name in each(cover)("covers", () if covers is None else covers):
         if not applies(name, W):
             require(False, "covers", f"bounds for the known norms of {W}", name)
     if eps >= W.F * W.B:

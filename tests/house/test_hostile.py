@@ -53,7 +53,7 @@ def faults(calls, count, seed):
         if key not in spoilt or rng.random() < 0.01:            # the random ones among them are drawn again
             spoilt[key] = values(one.bound.arguments[argument], draws)
         verdict, value = rng.choice(spoilt[key])
-        random_answer = "rng" in one.bound.arguments or name in ("BooleanTask.sample", "BooleanTask.blocks")
+        random_answer = "rng" in one.bound.arguments or name in ("BooleanTask.sample", "BooleanTask.blocks", "sweep")
         wrong = fault(one, argument, value, verdict, None if random_answer else answer)
         if wrong:
             yield f"{name}({argument} = {shown(value)}): {wrong}"

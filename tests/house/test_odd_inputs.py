@@ -1,5 +1,10 @@
 """Odd but plausible inputs: the right number, or one line; each was a wrong number or a riddle once."""
+import dataclasses
+import fractions
+import math
+import numbers
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -15,17 +20,22 @@ from minitf import (
     attention_tangent,
     attention_weights,
     bounds,
+    cap,
     cls_head,
     consistent_supports,
     gelu,
     identity,
+    lab,
     layer_norm,
     mean_bit,
     norm,
+    optim,
     sigmoid,
+    softmax,
     unit_ball,
 )
 from minitf.checks import checked, count, describe, each, op, positive, require
+from minitf.learn import Rule
 from minitf.optim import adam_step, gradient_step
 from minitf.tasks import count_ones, is_checkable
 
@@ -166,7 +176,137 @@ def test_op_holds_a_cotangent_against_the_output():
             pullback(dz)
 
 
+class Unreadable:
+    """An array of another library that does not convert, in two lines."""
+    def __array__(self, *args, **options):
+        raise KeyError("two\nlines")
+
+
+class Broken(fractions.Fraction):
+    """A number that has no value."""
+    def __float__(self):
+        raise RuntimeError
+
+
+def test_durations_and_broken_numbers_are_no_numbers():
+    assert issubclass(np.timedelta64, numbers.Integral)                     # as NumPy has it
+    for wrong in np.timedelta64(3), np.timedelta64(3, "D"), Broken(1, 2), np.datetime64("2001"):
+        with pytest.raises((ValueError, TypeError), match="^(m|D|T): expected"):
+            bounds.rad_dudley_closed(2.0, 1.0, wrong, 0.5)
+        with pytest.raises((ValueError, TypeError), match="^D: expected"):
+            bounds.rad_dudley_closed(2.0, 1.0, 100, wrong)
+        with pytest.raises((ValueError, TypeError), match="^T: expected"):
+            ModelConfig(wrong)
+
+
+def test_what_numpy_cannot_read_is_refused_in_one_line():
+    for wrong in Unreadable(), range(10 ** 12):
+        for call in (lambda: norm(wrong, "l1"), lambda: attention(ONES[None], wrong, ONES), lambda: identity(ONES)[1](wrong)):
+            with pytest.raises(TypeError, match="^(x|k|dy): expected what NumPy can read") as error:
+                call()
+            assert str(error.value).isprintable()
+
+
+def test_cotangents_of_another_kind_than_the_output():
+    """Real ones of complex outputs, complex ones of real outputs: the pullback is linear."""
+    S, dA = np.array([[1 + 1e-3j, 2, 0.5]]), np.array([[1.0, -2.0, 3.0]])
+    _, back = softmax(S)
+    assert np.array_equal(back(dA), back(dA + 0j)) and np.allclose(back(1j * dA), 1j * back(dA))
+    q = np.ones((2, 3))
+    _, back = attention(q, q, q, lse=True)
+    for mixed, both in zip(back((q, 1j * ONES)), back((q + 0j, 1j * ONES))):
+        assert np.allclose(mixed, both)
+
+
+def test_right_answers_come_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(cap(np.array([1e300, -1e300]), 1e-300)[0], [1e-300, -1e-300])     # x / softcap is inf
+        A, _ = attention_weights([[1.0]], [[1.7e308], [-1.7e308]], scale=1.0)                   # so far below: weight 0
+        assert np.array_equal(A, [[1, 0]])
+        with pytest.raises(ValueError, match="expected numbers that stay in the range of float64"):
+            optim.fixed_point_residual({"w": ONES}, {"w": 1e200 * ONES}, {})
+
+
+def test_dicts_of_arrays_and_of_sets_are_checked():
+    ball, w = Ball("l1", 1.0), {"w": ONES}
+    for wrong in 3, None, [ball], np.ones(2):
+        for call in (lambda: optim.project_params(w, {"w": wrong}), lambda: optim.projected_step(w, w, {"w": wrong}, 0.1),
+                     lambda: optim.fixed_point_residual(w, w, {"w": wrong}), lambda: optim.frank_wolfe_gap(w, w, {"w": wrong})):
+            with pytest.raises(TypeError, match=r"^constraints\['w'\]: expected a set"):
+                call()
+    with pytest.raises(TypeError, match=r"^grads\['w'\]: expected a float32 or float64 array"):
+        optim.projected_step(w, {"w": np.array(["a", "b"])}, {}, 0.1)
+    assert optim.frank_wolfe_gap(w, {"w": [True, False]}, {"w": ball}) == 2.0           # booleans count as numbers
+    assert optim.fixed_point_residual({"w": np.matrix([[1.0, 2.0]])}, {"w": ONES[None]}, {}) == 2 ** 0.5
+    with pytest.raises(TypeError, match=r"^params\['w'\]: expected a float32 or float64 array"):
+        optim.projected_gradient(lambda p: (0.0, p), {"w": 1j * ONES}, {})
+    for found in (0.0, None), ("x", {"w": ONES}), (0.0, {"w": "ab"}):
+        with pytest.raises((ValueError, TypeError), match="^f"):
+            next(optim.projected_gradient(lambda p, found=found: found, w, {}))
+
+
+def test_parameters_that_are_not_those_of_the_model(rng):
+    config = ModelConfig.paper(4, 2)
+    result = minitf.fit(np.eye(4, dtype=int), [0, 1, 1, 0], config, train=minitf.TrainConfig(steps=2))
+    for name, wrong in ("w", None), (3, ONES), ("w", np.array(["a"])), ("q", np.array([[None] * 4])), ("w", [math.nan]):
+        params = {key: x for key, x in (result.params | {name: wrong}).items() if x is not None}
+        with pytest.raises((ValueError, TypeError), match="^params"):
+            dataclasses.replace(result, params=params)
+        if name == 3:
+            with pytest.raises(ValueError, match="^params: expected the arrays"):
+                minitf.forward(params, [[0, 1, 0, 1]], config)
+
+
+def test_sizes_of_models_are_bounded(rng):
+    start = time.process_time()
+    for wrong in dict(L=10 ** 9), dict(d=10 ** 19), dict(H=2 ** 62):
+        with pytest.raises(ValueError, match="^(L|d|H): expected an integer from [01] to"):
+            ModelConfig(8, **wrong)
+    with pytest.raises(ValueError, match="^model: expected arrays that a memory can hold"):
+        minitf.init_params(rng, ModelConfig(8, H=2 ** 30, d=2 ** 30, query="combined"))
+    assert time.process_time() - start < 1
+
+
+def test_what_functions_return_is_checked():
+    for found in None, "x", math.nan, [1.0]:
+        for call in (lambda f: bounds.rad_chain(f, 10, 0.5), lambda f: bounds.margin_bound(f, 10, 0.05),
+                     lambda f: bounds.sample_complexity(f, 0.1)):
+            with pytest.raises((ValueError, TypeError), match="^(logcov|bound): expected a function to numbers"):
+                call(lambda *args, found=found: found)
+    with pytest.raises((ValueError, TypeError), match="^covers: expected"):
+        bounds.scalar_logcov(0.25, 100, bounds.ScalarBudgets(T=8, d=11, d_v=1, B_X=1.5, B_q=2.0, B_V=1.0, B_V21=1.0, B_u=2.0),
+                             covers={"q": 3})
+
+
+@pytest.mark.parametrize("names", [3, 0.5, ["a"], {0: "a"}])
+def test_names_that_are_too_few(names):
+    with pytest.raises(ValueError, match="^names: expected a name for each of 4 columns"):
+        Rule((1, 3), (0, 0, 0, 1), 4).say(names)
+
+
+@pytest.mark.parametrize("wrong, name", [
+    (lambda: lab.points([3]), "runs"), (lambda: lab.points("pgd"), "runs"), (lambda: lab.table([{}]), "records"),
+    (lambda: lab.fit_laws([1.0]), "rows"), (lambda: lab.fit_laws([{"T": 8}]), "rows"), (lambda: lab.compare([], [None], "pgd"), "runs"),
+    (lambda: lab.read_runs([]), "paths"), (lambda: lab.read_runs([1]), "paths"), (lambda: lab.read_published(2.5), "path"),
+    (lambda: lab.sweep(1), "path"), (lambda: lab.sweep("runs.jsonl", executor=[1]), "executor"),
+    (lambda: lab.sweep("runs.jsonl", m=np.array(["a", "b"])), "m"), (lambda: lab.plan_task(method=np.array([1, 2])), "method"),
+    (lambda: lab.plan_table(lab.datasets.Table(True, ("a",), ONES, "y")), "table"),
+    (lambda: lab.plan_table(lab.datasets.Table(np.eye(2, dtype=int), 3, ONES, "y")), "table"),
+    (lambda: minitf.Simplex(axes=np.void(b"abc")), "axes"), (lambda: lab.plan_task(method=None), "method")])
+def test_lab_refuses_by_name_and_opens_nothing(wrong, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, TypeError), match=f"^{name}") as error:
+        wrong()
+    assert len(str(error.value)) <= 300 and not [*tmp_path.iterdir()]
+
+
 def test_messages_are_one_line_of_at_most_300():
+    wide = np.zeros(3, [(f"field {i}", "f8") for i in range(200)])
+    with pytest.raises(TypeError) as error:
+        norm(wide, "l1")
+    assert len(str(error.value)) <= 300
+
     class Odd:
         def __repr__(self):
             raise RuntimeError

@@ -69,8 +69,8 @@ def test_a_task_without_a_competitor_is_swept_too(tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(T=16), "^T: expected at least one context length, got 16"), (dict(m=30), "^m: expected auto or at least one"),
-    (dict(m=None), "^m: expected auto or"), (dict(T=[]), "^T: expected at least one"), (dict(m=["4"]), "^m: expected an int")])
+    (dict(T=16), "^T: expected a list, got 16"), (dict(m=30), "^m: expected a list"),
+    (dict(m=None), "^m: expected a list"), (dict(T=[]), "^T: expected at least one"), (dict(m=["4"]), "^m: expected an int")])
 def test_sizes_from_python_are_checked(tmp_path, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         sweep(tmp_path / "runs.jsonl", **options)

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from minitf.checks import require
+from minitf.checks import instance, require
 from minitf.trust.explain.answers import Answer, judged, read
 from minitf.trust.explain.head import explain
 from minitf.trust.explain.layout import render
@@ -25,6 +25,8 @@ def blank(name, answer=None, *, attention=None, **options):
     attention: True for the page of heads, False for the [CLS] head; unless given, the page that has
     the name. A name without the number of a head stands for all heads, one after the other.
     """
+    instance("name", name, str)
+    instance("attention", attention, bool | None)
     pages = [drawn(page, **options) for page in (False, True) if attention in (None, page)]
     having = [page for page in pages if names_of(page, name)]
     record = (having or pages)[0]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import choice, integer, real
+from minitf.checks import LARGEST, checked, choice, integer, real
 from minitf.ops import attention
 from minitf.trust.explain.layout import CAPTIONS, near
 from minitf.trust.explain.lines import backward_lines, forward_lines
@@ -31,22 +31,27 @@ class Options(NamedTuple):
     seed: int
 
 
-def checked(T, d, heads, mask, sink, softcap, seed):
-    """The options, each of its kind and in its range."""
-    if softcap is not None:
-        softcap = real("softcap", softcap, "a number from 0.5 to 1e6", lambda c: 0.5 <= c <= 1e6)
-    return Options(integer("T", T, 1, 8), integer("d", d, 1, 6), integer("heads", heads, 1, 4),
-                   choice("mask", mask, MASKS), bool(sink), softcap, integer("seed", seed, 0))
+def least(low, high=LARGEST):
+    """The rule of a whole number from low to high."""
+    return lambda name, value: integer(name, value, low, high)
 
 
-def explain_attention(T=3, d=2, heads=2, mask="causal", sink=False, softcap=None, seed=0):
+def bounding(name, value):
+    """Return value as float; it must be a number from 0.5 to 1e6."""
+    return real(name, value, "a number from 0.5 to 1e6", lambda c: 0.5 <= c <= 1e6)
+
+
+@checked
+def explain_attention(T: least(1, 8) = 3, d: least(1, 6) = 2, heads: least(1, 4) = 2,
+                      mask="causal", sink: bool = False, softcap: bounding = None,
+                      seed: least(0) = 0):
     """Work attention with `heads` query heads over one key head; return a record for `render`.
 
     Tokens x of width d give queries (a matrix a head), keys and values (one matrix each); the loss
     is half the squared distance of the outputs from targets. mask "window": a query meets its own
     key and the one before.
     """
-    o = checked(T, d, heads, mask, sink, softcap, seed)
+    o = Options(T, d, heads, choice("mask", mask, MASKS), sink, softcap, seed)
     lines = forward_lines(o) + backward_lines(o)
     values = example(o, lines)
     count = f"{heads} head{'s' * (heads > 1)}"
