@@ -137,5 +137,6 @@ PEERS = {
         Peer("jax.nn.dot_product_attention", dot_product_attention, ("softcap", "dv != d", *NEW),
              {SINGLE: (attention_values, plain), MEAN: (averaging, averaging),
               EMPTY: (uniform, uniform), LEAK: (stops, stops),
-              CHAIN: (attention_values, functools.partial(plain, chain=True))}, precision=np.float32),),
+              CHAIN: (attention_values, functools.partial(plain, chain=True))},
+             precision=np.float32),),
 }
