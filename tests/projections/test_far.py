@@ -46,7 +46,7 @@ def test_every_pair_is_certified_and_a_point_of_its_ray(scale):
         near, _ = quietly_certified(common, p + (x - p) / max(1.0, scale))
         assert np.abs(near - p).max() <= 1e-10 * np.abs(p).max(), pair
         counts.append(2 * max(sweeps, 1))
-    assert np.median(counts) <= 120
+    assert np.median(counts) <= 100
 
 
 @pytest.mark.parametrize("pair", [("l1", "linf"), ("l21", "l2inf"), ("linf", "l1inf"), ("linf1", "l1inf"), ("l1", "linf1")])
@@ -142,6 +142,7 @@ def test_agrees_with_cvxpy(seed):
         P = cvxpy.Variable((4, 3))
         problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(P - 2 * x)), [forms[s.kind](P) <= s.radius for s in common.sets])
         problem.solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
-        p = common.project(2 * x)
+        p, q = common.project(2 * x), P.value / max(1.0, *(s.norm(P.value) / s.radius for s in common.sets))
         assert np.abs(P.value - p).max() < 1e-4, pair               # what the solver reaches
-        assert np.linalg.norm(p - 2 * x) <= np.linalg.norm(P.value - 2 * x) + 1e-8, pair
+        assert np.linalg.norm(p - 2 * x) <= np.linalg.norm(q - 2 * x) + 1e-12, pair
+        assert np.linalg.norm(p - q) <= math.sqrt(max(0.0, common.gap(2 * x, q))) + 1e-8, pair      # as its gap says
