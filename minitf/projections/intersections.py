@@ -25,8 +25,8 @@ class Intersection:
         <x - p, q - p> <= gap := sum h_i(u_i) - <x - p, p>,      and so  ||p - projection||^2 <= gap
 
     with the support functions h_i: normals u_i certify the answer. Projecting onto one set after
-    the other ends in some common point, not in the nearest one; `nearest_common` finds it, and its
-    normals.
+    the other ends in some common point, not in the nearest one; `by_multipliers` finds it where
+    proximal maps compose, `nearest_common` elsewhere, and the normals.
     """
     sets: Sequence[ConvexSet]
 

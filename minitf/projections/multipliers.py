@@ -128,4 +128,4 @@ def root(x, prox, excess, top, tol):
         if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
             share = f_b / (f_b - f_a) * f_c / (f_c - f_a) + (
                 (c - b) / (a - b) * f_b / (f_b - f_c) * f_a / (f_a - f_c))
-    return x, 0
+    return y, count if abs(f_b) <= 3e3 * tol else 0
