@@ -204,8 +204,9 @@ def verdict_of(record):
         wrong = record["why"].startswith(("it errs", "its errors"))
         yield f"in doubt: {record['why']}" + ("" if wrong else "; more rows would tell")
     if record["holdout"] and record["holdout_interval"][0] > record["rule_holdout_accuracy"]:
-        yield (f"the model itself is right on {record['holdout_accuracy']:.1%} of the rows held out: "
-               f"more decides than this rule of {len(record['support_found'])} columns says")
+        share = record["holdout_accuracy"]
+        yield (f"the model itself is right on {share:.1%} of the rows held out: more decides than "
+               f"this rule of {len(record['support_found'])} columns says")
 
 
 def rows_to_show(record):

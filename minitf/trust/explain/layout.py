@@ -24,7 +24,8 @@ CAPTIONS = {
     "attention": {
         "intro": "T tokens of width d, one a row. ^T transposes, * multiplies entry by entry, a "
                  "vector is written as a row. Behind code stands the line of ops/ that does it; "
-                 f"its S0 and dS0 stand before a softcap, here a 0 is the number of a head. {DIGITS}",
+                 "its S0 and dS0 stand before a softcap, here a 0 is the number of a head. "
+                 f"{DIGITS}",
         "forward": ["FORWARD: from tokens to a loss",
                     "Every token asks a question (q), can be found (k) and can be read (v). The "
                     "query heads ask different questions of the same keys."],
