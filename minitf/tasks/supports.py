@@ -52,9 +52,9 @@ def is_checkable(kind, T, k):
     words in memory; C(T, (k-1)//2) nodes for majority and threshold; C(T, k-1) nodes of up to 2^k
     groups for symmetric and junta.
     """
-    choice("kind", kind, KINDS), integer("T", T, 1), integer("k", k, 1)
-    if kind in ("and", "or"):
-        return True
+    choice("kind", kind, KINDS), integer("T", T, 1), integer("k", k, 1, T)
+    if kind in ("and", "or") or k > 20:         # no rule has more than 20 bits
+        return k <= 20
     if kind == "parity":
         return math.comb(T, (k + 1) // 2) <= 5 * 10 ** 7 and math.comb(T, k // 2) <= 10 ** 6
     if kind in ("majority", "threshold"):

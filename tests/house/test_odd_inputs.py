@@ -149,6 +149,15 @@ def test_a_search_without_an_end_gives_up(rng):
     assert time.process_time() - start < 30
 
 
+@pytest.mark.parametrize("kind", ["parity", "majority", "symmetric", "junta", "and"])
+def test_numbers_of_supports_that_have_millions_of_digits_are_not_counted(kind):
+    start = time.process_time()
+    assert not is_checkable(kind, 2 * 10 ** 6, 10 ** 6)
+    with pytest.raises(ValueError, match="^k: expected an integer from 1 to 8"):
+        is_checkable(kind, 8, 2 ** 62)
+    assert time.process_time() - start < 1
+
+
 def test_checked_reads_annotations():
     @checked
     def f(a: positive, n: count = None, b: bool = False, c: int | str = 0, *, listed: each(positive) = None, rest=None):
