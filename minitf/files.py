@@ -219,8 +219,9 @@ def load_arrays(path):
     """Read a file of save_arrays: (arrays, header). A damaged or foreign file is a ValueError that
     names it; none unpacks to more than 32 MB or twice its size."""
     import json
-
     with open(path, "rb") as file:
+        if not os.path.isfile(path):
+            raise ValueError(f"{path}: expected a file, got a device or a pipe")
         try:
             most = max(1 << 25, 2 * os.fstat(file.fileno()).st_size)
             arrays, _ = read_arrays(file, most)

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 
 from minitf.checks import require
-from minitf.files import GZIP, as_json, naming, read_whole, stop
+from minitf.files import GZIP, as_json, check_writable, naming, read_whole, stop
 
 
 def parse(path, data):
@@ -60,6 +60,8 @@ class Journal:
     def __init__(self, path, identity, absent=(), checker=lambda: lambda where, record: None):
         plain = "a name without .gz (compress it when it is whole: plot reads .gz)"
         require(not str(path).endswith(".gz"), "out", plain, path)
+        if os.path.exists(path):
+            check_writable(path)                # a device has no end
         self.path, self.asked = path, (identity, absent, checker)
         with naming(path):
             self.file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)

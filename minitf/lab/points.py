@@ -12,6 +12,7 @@ from itertools import groupby
 import numpy as np
 
 from minitf.checks import checked, each, integer, require
+from minitf.files import read_whole
 from minitf.lab.journal import read
 from minitf.lab.lines import HUGE, IDENTITY, check_run, checker, is_path
 from minitf.lab.protocol import METHODS, TASKS, rule_of
@@ -155,9 +156,9 @@ def read_runs(paths: each(is_path)):
 def read_published(path: is_path):
     """[(T, m, share)] of a CSV with these columns; share is 0 to 1."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            cells = [(int(row["T"]), int(row["m"]), float(row["share"]))
-                     for row in csv.DictReader(file)]
+        lines = read_whole(path).decode().splitlines()
+        cells = [(int(row["T"]), int(row["m"]), float(row["share"]))
+                 for row in csv.DictReader(lines)]
     except (KeyError, TypeError, ValueError, csv.Error):
         cells = []
     known = cells and all(0 < T < HUGE and 0 < m < HUGE and 0 <= share <= 1

@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 from shells import FLAGS, a_csv, one_line
-from sweeps import invent
+from sweeps import Here, invent
 
-from minitf import fit, load, sample_task
+from minitf import fit, lab, load, sample_task
 from minitf.files import load_arrays, read_arrays, save_arrays
 
 
@@ -142,6 +142,15 @@ def test_tables_and_runs_unpack_within_bounds(run, tmp_path, name, words):
                                    ["predict", "model.npz", "--data", "/dev/urandom"]], ids=" ".join)
 def test_a_device_is_not_read(run, model, words):
     one_line(run(*words), "/dev/[a-z]+: expected a file or a pipe, got a device")
+
+
+@pytest.mark.parametrize("words", [["predict", "/dev/zero", "--data", FLAGS], ["plot", "runs.jsonl", "--panel", "grid", "-o", "f.svg", "--published", "/dev/zero"]], ids=" ".join)
+def test_no_other_file_is_a_device(run, words, tmp_path):
+    """These were read until no memory was left."""
+    invent(tmp_path / "runs.jsonl", T=(16, 64), m=(10, 12), reps=2)
+    one_line(run(*words), "/dev/zero: expected a file|published: expected a CSV")
+    with pytest.raises(FileExistsError):
+        lab.sweep("/dev/zero", executor=Here())
 
 
 def test_a_pipe_without_end_is_refused(run, monkeypatch):
