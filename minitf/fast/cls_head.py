@@ -13,7 +13,7 @@ The sums have only non-negative weights: nothing cancels.
 """
 import numpy as np
 
-from minitf.checks import array, bits, floats, op, shape, symbols
+from minitf.checks import array, bits, floats, op, require, shape, symbols
 from minitf.ops import attention
 
 BLOCK = 1 << 22         # bits that are floats at one time
@@ -37,6 +37,7 @@ def mean_bit(A, X):
     do not depend on the content and the value is the bit.
     """
     A, X = floats("A", A, ndim=2), bits("X", X)
+    require(A.shape[1], "A", "at least one column", A)
     shape("X", X, (None, A.shape[1]))
     return bit_mean(A, X)
 

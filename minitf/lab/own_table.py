@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 
-from minitf.checks import bits, checked, integer, real, require, shape
+from minitf.checks import bits, checked, instance, integer, real, require, shape
 from minitf.lab.certainty import certainty
 from minitf.lab.datasets import Table
 from minitf.lab.holdout import wilson
@@ -13,8 +13,18 @@ from minitf.learn import Try, decide, longest, row_keys, usual_tries
 ENOUGH = 10             # distinct rows held out, from which a verdict is given
 
 
+def whole_table(name, table):
+    """Return a Table as zeros and ones; every column must have a name, every row a label."""
+    instance(name, table, Table)
+    X, y = bits(f"{name}.X", table.X), bits(f"{name}.y", table.y, ndim=1)
+    shape(f"{name}.y", y, X.shape[:1])
+    named = isinstance(table.names, (tuple, list)) and len(table.names) == X.shape[1]
+    require(named, f"{name}.names", f"{X.shape[1]} names", table.names)
+    return table._replace(X=X, y=y)
+
+
 @checked
-def plan_table(table: Table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
+def plan_table(table: whole_table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
                seed=0, holdout=0.2, negations: bool = True):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of
     plan_task.
@@ -24,10 +34,7 @@ def plan_table(table: Table, k=None, *, model=None, method="auto", H=None, radiu
     interval of the holdout accuracy is above the share of the majority label there; None with
     fewer than ENOUGH distinct rows held out. The support is that of the rule.
     """
-    T = bits("table.X", table.X).shape[1]
-    shape("table.y", bits("table.y", table.y, ndim=1), table.X.shape[:1])
-    named = isinstance(table.names, (tuple, list)) and len(table.names) == T
-    require(named, "table.names", f"{T} names", table.names)
+    T = table.X.shape[1]
     split_rng, training_rng, shuffle_rng = streams(seed, 3)
     k = None if k is None else integer("k", k, 1, T)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)

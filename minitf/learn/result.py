@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 
 from minitf.checks import bits as zeros_and_ones
-from minitf.checks import checked, instance, integer, require, shape, values
+from minitf.checks import checked, flag, instance, integer, require, shape, values
 from minitf.fast import bits_alone, blocks, predictor
 from minitf.files import load_arrays, save_arrays
 from minitf.learn.rule import exact_rule, read_rule
@@ -74,6 +74,7 @@ class Result:
     negations: bool = False
 
     def __post_init__(self):
+        flag("negations", self.negations)
         H, T = instance("model", self.model, ModelConfig).H, self.model.T
         same_shapes("params", values(reals)("params", self.params), shapes(self.model))
         for name, of in ("weights", (H, T)), ("shares", (H,)), ("frequency", (T,)):

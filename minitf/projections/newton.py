@@ -81,4 +81,4 @@ def newton(parts, slope, hi, lo, r):
         if (np.abs(excess) <= 1e-14 * r + 5e-324 * p.size).all():   # a hundredth of the slack
             return p
         lo = lo + excess / slope(p)
-    raise ArithmeticError("entries or radius near the limits of float64: scale both")
+    raise ValueError("x, radius: expected entries and a radius of sizes that can be told apart")

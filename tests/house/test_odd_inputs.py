@@ -37,6 +37,7 @@ from minitf import (
 from minitf.checks import checked, count, describe, each, op, positive, require
 from minitf.learn import Rule
 from minitf.optim import adam_step, gradient_step
+from minitf.projections.newton import newton
 from minitf.tasks import count_ones, is_checkable
 
 ONES = np.ones(2)
@@ -265,6 +266,23 @@ def test_parameters_that_are_not_those_of_the_model(rng):
         if name == 3:
             with pytest.raises(ValueError, match="^params: expected the arrays"):
                 minitf.forward(params, [[0, 1, 0, 1]], config)
+
+
+def test_fields_of_objects_and_empty_tables(rng):
+    result = minitf.fit(np.eye(4, dtype=int), [0, 1, 1, 0], train=minitf.TrainConfig(steps=2))
+    with pytest.raises(TypeError, match="^negations: expected True or False"):
+        dataclasses.replace(result, negations=None)
+    with pytest.raises(ValueError, match="^A: expected at least one column"):
+        mean_bit(np.ones((2, 0)), np.ones((0, 0)))
+    X, y = rng.integers(0, 2, (40, 3)), rng.integers(0, 2, 40)
+    both = [lab.plan_table(lab.datasets.Table(rows, ("a", "b", "c"), y, "y")) for rows in (X.astype(np.uint8), X.astype(">f4"))]
+    assert both[0].model == both[1].model                   # zeros and ones of any kind
+
+
+def test_a_root_that_rounding_hides_is_refused_by_name():
+    v = np.array([[1e308, 1e308 * (1 - 1e-16), 3.0]])
+    with pytest.raises(ValueError, match="^x, radius: expected"):
+        newton(lambda hi, lo: v, lambda p: 1.0, v[..., :1], -1.0 + 0 * v[..., :1], 1.0)
 
 
 def test_sizes_of_models_are_bounded(rng):
