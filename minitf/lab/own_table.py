@@ -24,8 +24,8 @@ def whole_table(name, table):
 
 
 @checked
-def plan_table(table: whole_table, k=None, *, model=None, method="auto", H=None, radius=None, steps=None,
-               seed=0, holdout=0.2, negations: bool = True):
+def plan_table(table: whole_table, k=None, *, model=None, method="auto", H=None, radius=None,
+               steps=None, seed=0, holdout=0.2, negations: bool = True):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of
     plan_task.
 
