@@ -28,7 +28,8 @@ LENT = """convex_set sum_to l2 reals Packed bits examples flips labels_by_count 
     head_shares mean_gradient on_vectors position_table predictor sought whole ConvexSet ACTIVATIONS in_blocks in_words
     logits_of minibatch_descent exact_rule read_rule Evidence fit_quietly FitWarning backtrack checked difference evaluate
     inner magnitude percent rounded tail_bound FORMS MOST_BITS MOST_K MOST NORMS TASKS KINDS as_result IDENTITY ROW HOLDOUT
-    METHODS MODELS series_of Answer Candidates rho_of longest row_keys has_copies render""".split()
+    METHODS MODELS series_of Answer Candidates rho_of longest row_keys has_copies render quoted
+    label_in_words""".split()
 # ^ what one room lends another, called with arguments that a public function has checked
 
 
@@ -222,7 +223,7 @@ CALLS = {
     "golden_cases": call(trust.golden_cases, "attention", tags=["causal"], without=["mask"]),
     "projection_gap": call(trust.projection_gap, M, BALL.project(M), BALL), "saved": call(trust.saved, ops.relu(M)[1]),
     "judge": call(trust.judge, CASE, found=CASE.expected, dtype="float64", layout="bhtd"),
-    "read_table": call(laboratory.read_table, CSV, "y"), "plan_table": call(laboratory.plan_table, laboratory.read_table(CSV, "y"), 1),
+    "read_table": call(laboratory.read_table, CSV, "y"), "plan_table": call(laboratory.plan_table, laboratory.read_table(CSV, "y")),
     "points": call(laboratory.points, RUNS, 10), "fit_laws": call(laboratory.fit_laws, laboratory.points(RUNS, 10)),
     "compare": call(laboratory.compare, [], RUNS, "pgd", 10), "table": call(laboratory.table, RUNS),
     "read_runs": call(laboratory.read_runs, [FOLDER / "runs.jsonl"]), "read_published": call(laboratory.read_published, PUBLISHED),

@@ -17,7 +17,7 @@ Examples:
   minitf learn --data data/examples/feature_flags.csv --label crash --save model.npz""")
 @click.option("--task", type=click.Choice(KINDS), help="Rule of the hidden bits.  [default: and]")
 @click.option("--k", type=int,
-              help="Number of hidden bits.  [default: 2; with --data: as many as get attention]")
+              help="Number of hidden bits.  [default: 2]")
 @click.option("--T", "T", type=int, help="Number of bits, the context length.  [default: 64]")
 @click.option("--m", type=int, help="Number of training examples.  [default: by task, k and T]")
 @click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
@@ -43,7 +43,7 @@ Examples:
 @click.option("--data", type=click.Path(),
               help="Learn your own bits: a table (.csv, .tsv, .gz, .npz, .npy), or - for stdin.")
 @click.option("--label", help="The label column of --data.  [default: the last]")
-@click.option("--positive", help="The label of --data that is 1, where labels are words.")
+@click.option("--positive", help="The label of --data that is 1; all others are 0.")
 @click.option("--drop", help="Columns of --data to leave out, as in id,date.")
 @click.option("--delimiter", help="What stands between the cells of --data.  [default: found out]")
 @click.option("--holdout", type=float,
@@ -96,7 +96,7 @@ def saved_with(record):
 
 
 OF_TABLES = "label", "positive", "drop", "delimiter", "holdout", "negations"
-OF_TASKS = "task", "T", "m", "p", "noise", "level", "table", "redraw"
+OF_TASKS = "task", "k", "T", "m", "p", "noise", "level", "table", "redraw"
 
 
 def plan_task_of(options):

@@ -1,4 +1,5 @@
 """A record of a run in words: what `learn` prints."""
+from minitf.lab import label_in_words
 
 
 def report(record, *files, counting=0.0, verbose=False):
@@ -102,6 +103,8 @@ def table_report(record, *files, verbose=False):
     distinct = "all different" if record["distinct"] == record["rows"] else \
         f"{record['distinct']} of them different"
     notices = [f"           {notice}" for notice in record["notices"]]
+    granted = [f"taken for granted: {'; '.join(record['notices'])}"] * bool(
+        record["notices"] and not record["learned"])
     sure = [f"Sure       {record['certificate']['text']}"] if record["certain"] else []
     more = [*beside(record), *sure, *(norms_of(record) if verbose else ()),
             *(f"Written    {file}" for file in files if file is not None)]
@@ -121,7 +124,7 @@ def table_report(record, *files, verbose=False):
         f"Training   {record['method']} on the {record['model']} model, {record['steps']} steps, "
         f"{record['seconds']:.2f} s, seed {record['seed']}", *trials_of(record),
         *accuracy, "", heading(record), *bars(record), *([""] * bool(more)), *more,
-        *table_verdict(record)])
+        *table_verdict(record), *granted])
 
 
 def trials_of(record):
@@ -147,7 +150,7 @@ def beside(record):
 
 def table_verdict(record):
     """The rule as a checked sentence, and how sure it is."""
-    label = record["label"] + (f" is {record['positive']}" if record["positive"] else "")
+    label = label_in_words(record)
     yield ""
     if not record["support_found"]:
         said = "no verdict, and no rule" if record["learned"] is None else "not learned: no rule"

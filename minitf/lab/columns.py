@@ -1,14 +1,14 @@
 """What a column of a table says: labels, row numbers, or something of which bits can be made."""
 import json
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from minitf.checks import describe
-from minitf.lab.delimited import ODD
+from minitf.lab.delimited import GONE, MISSING
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
-LONGEST = 280           # letters of a message, but for its words "expected 0 or 1, got"
+LONGEST = 290           # letters of a message
 FEW = 10                # rows below which values that all differ do not make an index
 
 
@@ -32,30 +32,24 @@ def is_bit(codes, cell):
         return False
 
 
-def label_of(path, name, cells, found, positive):
-    """The labels, the word that is 1 if they are words, and what was taken for granted."""
-    words = found.odd.get(len(found.where) - 1, {})
-    seen = [str(bit) for bit in (0, 1) if (cells == bit).any()]
-    if not words:
-        need(len(seen) == 2, f"{path}: column {name}", "both labels", f"{seen[0]} in every row")
-        need(positive is None or is_bit(found.codes, positive), "positive",
-             f"a label of column {name} (0, 1)", repr(positive))
-        one = 1 if positive is None else found.codes[positive]
-        return (cells == one).astype(np.uint8), positive, []
-    if seen or len(words) != 2:
-        kinds = [*seen, *sorted(words)]
-        line = found.first[len(found.where) - 1]
-        odd = next(iter(words))
-        few = seen and len(words) == 1
-        expected = "0 or 1" if few else "two labels"
-        need(False, f"{path}: line {line}, column {name}" if few else f"{path}: column {name}",
-             expected, describe(odd) if few else f"{len(kinds)}: {some(kinds)}")
-    need(positive is None or positive in words, "positive",
-         f"a label of column {name} ({some(sorted(words))})", repr(positive))
+def label_of(path, name, cells, found, values, positive):
+    """The labels, the one that is 1 if they are no bits, and what was taken for granted; None for
+    labels that are more than two. values: {cell: how many}, of bits alone None."""
+    bits = values is None
+    values = dict.fromkeys(map(str, np.unique(cells))) if bits else values
+    need(len(values) > 1, f"{path}: column {name}", "both labels", f"{[*values][0]} in every row")
+    need(positive is None or (is_bit(found.codes, positive) if bits else positive in values),
+         "positive", f"a label of column {name} ({some(sorted(values))})", repr(positive))
+    if GONE in cells or not (bits or positive or len(values) == 2):
+        return None, None, []
     said = []
-    if positive is None:
-        positive = min(sorted(words, reverse=True), key=words.get)
+    if not bits and positive is None:
+        numbers = all(map(is_number, values))           # the larger, else the rarer
+        positive = max(values, key=number) if numbers else min(
+            sorted(values, reverse=True), key=values.get)
         said = [f"{name}: {positive} is 1, the other label 0 (--positive chooses)"]
+    if bits or is_bit(found.codes, positive):
+        return (cells == found.codes[positive or "1"]).astype(np.uint8), positive, said
     y = np.zeros(len(cells), np.uint8)
     y[[row for row, cell in found.words if cell == positive]] = 1
     return y, positive, said
@@ -64,64 +58,97 @@ def label_of(path, name, cells, found, positive):
 def is_index(odd, cells):
     """Whether a column says which row it is: its values all differ, and are no measurement."""
     rows = len(cells)
-    distinct = len(odd) + len(set(cells[cells != ODD].tolist()))
+    distinct = len(odd) + len(set(cells[cells < GONE].tolist()))
     fractions = any("." in cell and is_number(cell) for cell in odd)
     return rows >= FEW and distinct == rows and not fractions and not MISSING & set(odd)
 
 
+def number(cell):
+    return float(cell.replace(",", "."))
+
+
 def is_number(cell):
     try:
-        return float(cell.replace(",", ".")) is not None
+        return math.isfinite(number(cell))
     except ValueError:
         return False
 
 
 class Fault(NamedTuple):
-    """A column that is no bits: its name, the line of one cell where few are at fault, what it
-    holds, and the pandas call that mends it, of a list of columns."""
+    """A column that is no bits: its place and name, the line of one cell where few are at fault,
+    what it holds, and the pandas call that mends it, of a list n of columns."""
+    place: int
     name: str
     line: int | None
     what: str
     mend: str = ""
 
 
-DROP = "df = df.dropna(subset={0})"
-ABOVE = "n = {0}; df[n] = df[n] > df[n].median()"
-DUMMIES = "df = pd.get_dummies(df, columns={0})"
+DROP = "df = df.dropna(subset=n)"
+ABOVE = "df[n] = df[n] > df[n].mean()"          # which splits any two numbers or more
+DUMMIES = "df = pd.get_dummies(df, columns=n)"
 
 
-def fault_of(name, place, found, cells):
-    """What a column holds that is no bit: a Fault."""
-    odd, line = found.odd[place], found.first[place]
-    missing = [cell for cell in odd if cell.lower() in MISSING]
-    if missing:
-        n = sum(odd[cell] for cell in missing)
-        return Fault(name, line, f"{missing[0]!r} in {n} row{'s' * (n > 1)}", DROP)
-    if 2 * sum(odd.values()) < len(cells) or len(cells) < FEW:
-        return Fault(name, line, describe(next(iter(odd))))
-    if all(map(is_number, odd)):
-        values = [float(cell.replace(",", ".")) for cell in odd]
-        values += [float(cell) for cell in cells[cells != ODD][:1]]
-        return Fault(name, None, f"numbers from {min(values):g} to {max(values):g}", ABOVE)
-    return Fault(name, None, f"{len(odd)} words ({some(sorted(odd), 4)})", DUMMIES)
+def fault_of(place, name, found, cells, values):
+    """What a column holds that is no bit: a Fault. values: {cell: how many}."""
+    odd, line, rows = found.odd[place], found.first[place], len(cells)
+    known, gone = set(values) - MISSING, [cell for cell in values if cell in MISSING]
+    zeros = {cell for cell in known if is_bit(found.codes, cell) and not found.codes[cell]}
+    numbers = [number(cell) for cell in known if is_number(cell)]
+    if gone and (len(known) != 1 or zeros):
+        n, line = sum(values[cell] for cell in gone), None if odd.keys() - MISSING else line
+        return Fault(place, name, line, f"{gone[0]!r} in {n} row{'s' * (n > 1)}", DROP)
+    slips = sum(odd.values()) <= max(1, rows // 50) and (len(known) > 2 or len(numbers) == 1)
+    if not gone and (cells < GONE).any() and (slips or rows < FEW):
+        return Fault(place, name, line, describe(next(iter(odd))))
+    if not gone and len(numbers) == len(known):
+        return Fault(place, name, None, f"numbers from {min(numbers):g} to {max(numbers):g}", ABOVE)
+    one = max(known, key=lambda cell: (cell not in zeros, values[cell], cell))
+    equal = f"df[n] = df[n] == {json.dumps(one, ensure_ascii=False)}"
+    if gone:                                    # beside blanks, pandas reads numbers and bools
+        bare = is_number(one) or one.lower() in ("true", "false")
+        equal = f"df[n] = df[n] == {one.title()}" if bare else equal
+        return Fault(place, name, None, f"{one} and {gone[0]!r}", equal)
+    if place == found.label:
+        equal += f"  (or --positive {one})"
+    mend = equal if len(known) == 2 or place == found.label else DUMMIES
+    return Fault(place, name, None, f"words ({some(sorted(known), 6)})", mend)
 
 
-def refuse_columns(path, faults):
-    """Say in one line what some columns hold, as many as have room, and how to make bits of it."""
-    for shown in range(len(faults), 0, -1):
-        some_of, where = faults[:shown], f"{path}: {len(faults)} columns"
-        if len(faults) == 1:
-            (name, line, what, _), = faults
-            where = f"{path}: " + (f"line {line}, " if line else "") + f"column {name}"
-        else:
-            what = "; ".join(f"{name}: {what}" + (f" (line {line})" if line else "")
-                             for name, line, what, _ in some_of)
-            what += f"; and {len(faults) - shown} more" if shown < len(faults) else ""
-        calls = [mend.format(json.dumps([fault.name for fault in some_of if fault.mend == mend],
-                                        ensure_ascii=False))
-                 for mend in (DROP, ABOVE, DUMMIES) if mend in [fault.mend for fault in some_of]]
-        if calls:
-            drop = faults[0].name if len(faults) == 1 else "them"
-            what += f"; with pandas: {'; '.join(calls)}  (or --drop {drop})"
-        if shown == 1 or len(where) + len(what) < LONGEST:
-            need(False, where, "0 or 1", what)
+def refuse_columns(path, names, found, cells, values):
+    """Say in one line what some columns hold, as many as have room, and how to make bits of it.
+    values: {place: {cell: how many}} of those columns."""
+    faults = [fault_of(i, names[i], found, cells[:, i], values[i]) for i in sorted(values)]
+    n = len(faults)
+    most = min(n, 50)                           # for whose names there is room at all
+    for i in range(2 * most - 1, 0, -1):        # fewer told, then fewer mended
+        told, named = max(1, i + 1 - most), min(i, most)
+        where, expected = f"{path}: {n} columns", "0 or 1"
+        what = "; ".join(f"{fault.name}: {fault.what}" + f" (line {fault.line})" * bool(fault.line)
+                         for fault in faults[:told]) + f"; and {n - told} more" * (told < n)
+        if n == 1:
+            (place, name, line, what, _), = faults
+            where = f"{path}: " + f"line {line}, " * bool(line) + f"column {name}"
+            expected = "two labels" if place == found.label and not line else expected
+        text = f"{where}: expected {expected}, got {what}"
+        text += advice(faults[:named], n, cells, found.label)
+        if i == 1 or len(text) <= LONGEST:
+            raise ValueError(text)
+
+
+def advice(faults, n, cells, label):
+    """How to make bits of some of n columns; of those of a model, which has no label, as before."""
+    calls = []
+    for mend in dict.fromkeys(fault.mend for fault in faults if fault.mend):
+        those = [fault for fault in faults if fault.mend == mend]
+        named = json.dumps([fault.name for fault in those], ensure_ascii=False)
+        calls.append(f"n = {named}; {mend}")
+        if mend == DROP:
+            left = (cells[:, [fault.place for fault in those]] != GONE).all(axis=1).sum()
+            calls[-1] += f" (leaves {left} of {len(cells)} rows)"
+    if label is None or not calls:
+        then = "; the model reads every column it learned from: make bits of it as then"
+        return then * bool(calls)
+    drop = f"  (or --drop {faults[0].name if n == 1 else 'them'})"
+    some_of = f", of the first {len(faults)}" * (len(faults) < n)
+    return f"; with pandas{some_of}: {'; '.join(calls)}" + drop * (faults[-1].place < label)

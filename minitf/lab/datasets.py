@@ -12,7 +12,6 @@ import numpy as np
 from minitf.checks import bits, checked, describe, shape
 from minitf.files import read_array, read_arrays, read_whole, roomy
 from minitf.lab.columns import (
-    fault_of,
     is_bit,
     is_index,
     is_number,
@@ -21,7 +20,9 @@ from minitf.lab.columns import (
     refuse_columns,
     some,
 )
-from minitf.lab.delimited import Cells, Codes, Text, sniff
+from minitf.lab.delimited import GONE, Cells, Codes, Text, sniff
+
+TAKEN = "{} is the label: the last column (--label names another)"
 
 
 class Table(NamedTuple):
@@ -53,26 +54,36 @@ def read_table(path: str | PathLike, label: str | None = None, columns=None, *,
     if data[:4] == b"PK\3\4" or data[:6] == b"\x93NUMPY" or str(path).lower().endswith(".npz"):
         return table_of(*arrays_of(path, data, columns), columns=columns, path=path, **options)
     text = Text(path, data)
-    delimiter = sniff(text) if delimiter is None else delimiter.replace("\\t", "\t")
+    delimiter = delimiter.replace("\\t", "\t") if delimiter else text.delimiter or sniff(text)
     names, notices = header_of(path, text, delimiter)
-    places, label = chosen(path, names, label, columns, drop)
-    found = Cells(text, len(names), places, delimiter, None if label is None else len(places) - 1)
+    places, last = chosen(path, names, label, columns, drop)
+    found = Cells(text, len(names), places, delimiter, None if last is None else len(places) - 1)
     cells = found.read(tick)
     need(len(cells), path, "a header and at least one row", "the header alone")
     names = [names[j] for j in places]
-    y = None
-    if label is not None:
-        y, positive, said = label_of(path, names.pop(), cells[:, -1], found, positive)
-        notices += said
-    keep, faults = [], []
-    for i, name in enumerate(names):
-        if i not in found.odd:
-            keep.append(i)
-        elif columns is None and is_index(found.odd[i], cells[:, i]):
-            notices.append(f"{name} left out: all its values differ")
-        else:
-            faults.append(fault_of(name, i, found, cells[:, i]))
-    refuse_columns(path, faults)
+    if last is None:
+        refuse_columns(path, names, found, cells, found.spelled(found.odd))
+        return Table(np.ascontiguousarray(cells), tuple(names), None, None)
+    notices += [TAKEN.format(last)] if label is None else []
+    return labelled(path, names, found, cells, positive, notices)
+
+
+def labelled(path, names, found, cells, positive, notices):
+    """The Table of cells whose last column is the label."""
+    *names, label = names
+    indexes = [i for i in found.odd if i < len(names) and is_index(found.odd[i], cells[:, i])]
+    values = found.spelled(found.odd.keys() - {*indexes})
+    y, positive, said = label_of(path, label, cells[:, -1], found, values.get(found.label),
+                                 positive)
+    same = np.flatnonzero(cells.min(axis=0) == cells.max(axis=0))
+    same = [i for i in same.tolist() if i < len(names) and (
+        cells[0, i] <= GONE or len(values[i]) == 1)]
+    out = {*indexes, *same, *([] if y is None else [len(names)])}
+    refuse_columns(path, [*names, label], found, cells,
+                   {i: values[i] for i in found.odd.keys() - out})
+    notices += said + [f"{names[i]} left out: all its values differ" for i in indexes]
+    notices += same_of(names, same)
+    keep = [i for i in range(len(names)) if i not in found.odd]
     need(keep, path, "at least one column of bits beside the label", some(names))
     X = np.ascontiguousarray(cells[:, keep] if len(keep) < len(names) else cells[:, :len(names)])
     return Table(X, tuple(names[i] for i in keep), y, label, positive, tuple(notices))
@@ -80,14 +91,13 @@ def read_table(path: str | PathLike, label: str | None = None, columns=None, *,
 
 def header_of(path, text, delimiter):
     """The names of the columns, "" for a column of row numbers, and what was taken for granted."""
+    text.past_comments(delimiter)
     start = text.at, text.number
     rows = text.rows(delimiter)
     first = next(rows, None)
     need(first, path, "a header and at least one row", "an empty file")
     body = text.at, text.number
     second = next(rows, [])
-    if first[0].startswith("#"):                # numpy.savetxt(header=...)
-        first[0] = first[0].lstrip("# ")
     names = [" ".join(cell.split()) for cell in first]
     while len(names) > 1 and not names[-1]:     # delimiters at the end of the line
         names.pop()
@@ -115,13 +125,15 @@ def chosen(path, names, label, columns, drop):
         label = next(reversed(there), None) if label is None else label
         need(label in there, "label", f"a column of {path} ({some(there)})", repr(label))
         wanted = [name for name in there if name != label]
-        need(wanted, path, "at least one column beside the label", some(there))
+        need(wanted, path, "at least one column beside the label",
+             f"one column, {label!r} (--delimiter says what stands between the cells)")
         return [there[name] for name in (*wanted, label)], label
     if isinstance(columns, int):
         need(columns <= len(there), path, f"at least {columns} columns", len(there))
         columns = list(there)[:columns]
     lacking = [name for name in columns if name not in there]
-    need(not lacking, path, "the columns of the model", f"none named {some(lacking)}")
+    need(not lacking, path, f"all {len(columns)} columns of the model",
+         f"none named {some(lacking, 20)}")
     return [there[name] for name in columns], None
 
 
@@ -134,9 +146,10 @@ def arrays_of(path, data, columns):
         else:
             arrays, found = read_arrays(io.BytesIO(data), roomy(len(data)), wanted)
     except Exception as error:                  # of a dozen kinds: many parsers read the bytes
-        excel = " (an Excel workbook? save it as CSV)" if b"xl/" in data[:1 << 16] else ""
-        plain = "an .npz file of plain arrays"
-        raise ValueError(f"{path}: expected {plain}, got {error}{excel}") from None
+        if "Object" in str(error) or b"'|O'" in data[:128]:
+            error = "objects (X.astype(int) makes numbers of them)"
+        kind = "an .npy" if data[:6] == b"\x93NUMPY" else "an .npz"
+        raise ValueError(f"{path}: expected {kind} file of numbers, got {error}") from None
     if isinstance(found, np.ndarray):
         if found.dtype.names:
             table = np.stack([found[name] for name in found.dtype.names], axis=-1)
@@ -145,7 +158,8 @@ def arrays_of(path, data, columns):
             found = found[:, :-1]               # without the label
         return found, None, None
     for name in wanted[:1 if columns is not None else 2]:
-        need(name in arrays, path, f"an array {name}", some(found) or "none")
+        other = " (save it as CSV)" * any("." in name for name in found)    # a workbook, a .zip
+        need(name in arrays, path, f"an array {name}", (some(found) or "none") + other)
     names = arrays.get("names", arrays.get("columns"))
     names = None if names is None else [str(name) for name in np.ravel(names)]
     twice = [name for name in names or () if names.count(name) > 1]
@@ -171,9 +185,11 @@ def table_of(X, names, y, *, label, positive, drop, columns, path):
         places, _ = chosen(path, names, None, columns, ())
         X = np.ascontiguousarray(X[:, places])
         return Table(X, tuple(names[j] for j in places), None, None)
+    notices = []
     if y is None:
-        places, label = chosen(path, names, label, None, drop)
-        y, X = X[:, places.pop()], X[:, places]
+        places, last = chosen(path, names, label, None, drop)
+        notices += [TAKEN.format(last)] if label is None else []
+        label, y, X = last, X[:, places.pop()], X[:, places]
         names = [names[j] for j in places]
     else:
         need(label is None, "label", "none with an .npz file, whose labels are the array y",
@@ -183,5 +199,12 @@ def table_of(X, names, y, *, label, positive, drop, columns, path):
         keep = [j for j, name in enumerate(names) if name not in drop]
         X, names = X[:, keep], [names[j] for j in keep]
     need(y.min() != y.max(), f"{path}: {label}", "both labels", f"{y[0]} in every row")
-    y = y if positive in (None, "1") else 1 - y
-    return Table(np.ascontiguousarray(X), tuple(names), y.copy(), label, positive)
+    need(positive in (None, "0", "1"), "positive", f"a label of {label} (0, 1)", repr(positive))
+    notices += same_of(names, np.flatnonzero(X.min(axis=0) == X.max(axis=0)))
+    y = 1 - y if positive == "0" else y.copy()
+    return Table(np.ascontiguousarray(X), tuple(names), y, label, positive, tuple(notices))
+
+
+def same_of(names, places):
+    """The notice of columns that are constant."""
+    return [f"the same in every row: {some([names[i] for i in places])}"] * (len(places) > 0)

@@ -8,6 +8,8 @@ A cell is a bit if it says 0 or 1 in any decimal form, true or false, yes or no,
 cells of one form are read by NumPy, a block at a time; all others by the csv module.
 """
 import csv
+import re
+from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +19,9 @@ WORDS = {"true": 1, "t": 1, "yes": 1, "y": 1, "on": 1,
 SHORT = [(b"0", b"0"), (b"1", b"1"), (b"True", b"1"), (b"False", b"0"), (b"TRUE", b"1"),
          (b"FALSE", b"0"), (b"1.000000000000000000e+00", b"1"), (b"1.0", b"1"), (b"0.0", b"0"),
          (b"0.000000000000000000e+00", b"0")]   # what pandas, NumPy and Excel write
-ODD = 255               # stands for a cell that is no bit
+MISSING = set("NA N/A n/a nan NaN null NULL None <NA> #N/A".split()) | {""}     # to pandas
+GONE, ODD = 254, 255    # stand for a missing cell, and for another that is no bit
+FOREIGN = re.compile(rb'\s*(\[\s*[\[{"]|{\s*"|<(!|\?|html|table))|PAR1|%PDF|SQLite|\xd0\xcf\x11')
 BLOCK = 1 << 24         # bytes
 
 
@@ -38,7 +42,8 @@ class Codes(dict):
 
 
 class Text:
-    """The lines of a file, decoded one by one; `at` is where the next one begins."""
+    """The lines of a file, decoded one by one; `at` is where the next one begins. delimiter: what a
+    first line sep=; names, as Excel writes it."""
 
     def __init__(self, path, data):
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -46,12 +51,17 @@ class Text:
         if b"\n" not in data:
             data = data.replace(b"\r", b"\n")                       # as on old Macintoshes
         self.path, self.data = path, data.removeprefix(b"\xef\xbb\xbf")
+        if FOREIGN.match(self.data):
+            begins = self.data[:20].decode("ascii", "replace")
+            raise ValueError(f"{path}: expected a table of text, got a file that begins {begins!r}"
+                             " (save it as CSV)")
         self.at = self.number = 0
         try:
             self.data[:1 << 20].decode()
             self.encoding = "utf-8"
         except UnicodeDecodeError as error:
             self.encoding = "utf-8" if error.start > (1 << 20) - 4 else "cp1252"
+        self.delimiter = next(self)[4:5] if self.data.startswith(b"sep=") else None
 
     def __iter__(self):
         return self
@@ -62,6 +72,16 @@ class Text:
         end = self.data.find(b"\n", self.at) + 1 or len(self.data)
         line, self.at, self.number = self.data[self.at:end], end, self.number + 1
         return line.decode(self.encoding)
+
+    def past_comments(self, delimiter):
+        """Go on to the header: past lines of comment; of numpy.savetxt's header past its mark."""
+        while self.data[self.at:self.at + 1] == b"#":
+            at, line, end, after = self.at, next(self), self.at, next(self, "")
+            header = line.lstrip("# ")
+            if after[:1] != "#" and len(header.split(delimiter)) == len(after.split(delimiter)):
+                self.at, self.number = at + len(line) - len(header), self.number - 2
+            else:
+                self.at, self.number = end, self.number - 1
 
     def rows(self, delimiter):
         """Yield the cells of every row that is not blank."""
@@ -84,8 +104,8 @@ def as_utf8(path, data):
 
 def sniff(text):
     """The delimiter that parts the first two lines into the most cells, as many in each."""
-    lines = [line for line in text.data[:1 << 20].decode(text.encoding, "replace").splitlines()
-             if line.strip()][:2]
+    start = text.data[text.at:text.at + (1 << 20)].decode(text.encoding, "replace")
+    lines = [line for line in start.splitlines() if line.strip(" #") and line[0] != "#"][:2]
     best, found = (False, 1), ","
     for delimiter in ",;\t| ":
         try:
@@ -102,7 +122,7 @@ def sniff(text):
 
 
 class Cells:
-    """Bits of some columns, row by row; where a cell is no bit, ODD, and a note of it.
+    """Bits of some columns, row by row; where a cell is no bit, GONE or ODD, and a note of it.
 
     odd: {place among the columns: {cell: how many}}; first: {place: line of the first such cell}.
     words: [(row, cell)], the odd cells of the column `label`.
@@ -110,6 +130,7 @@ class Cells:
 
     def __init__(self, text, width, where, delimiter, label=None):
         self.text, self.width, self.where, self.delimiter = text, width, where, delimiter
+        self.start = text.at
         self.bits = np.empty((text.data.count(b"\n", text.at) + 1, len(where)), np.uint8)
         self.n, self.codes, self.label = 0, Codes(), label
         self.odd, self.first, self.words = {}, {}, []
@@ -139,7 +160,7 @@ class Cells:
         self.n += 1
 
     def code(self, place, cell):
-        """The bit of a cell; of another ODD."""
+        """The bit of a cell; of another GONE or ODD."""
         try:
             return self.codes[cell]
         except KeyError:
@@ -149,7 +170,17 @@ class Cells:
         self.first.setdefault(place, self.text.number)
         if place == self.label:
             self.words.append((self.n, cell))
-        return ODD
+        return GONE if cell in MISSING else ODD
+
+    def spelled(self, places):
+        """{place: {cell: how many}} of columns with odd cells, bits among them as they stand."""
+        mixed = {i: Counter() for i in places if (self.bits[:self.n, i] < GONE).any()}
+        if mixed:
+            self.text.at = self.start
+            for row in self.text.rows(self.delimiter):
+                for i, counts in mixed.items():
+                    counts[row[self.where[i]].strip()] += 1
+        return self.odd | mixed
 
     def block(self):
         """Read the next many rows at once, if they are of one form, and say whether they were."""

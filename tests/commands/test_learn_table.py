@@ -133,6 +133,28 @@ def test_predict_says_where_the_rule_differs(run, tmp_path):
         assert row.get("rule") == (int(rule) if differs else None)
 
 
+def test_a_label_that_was_taken_is_named_beside_the_verdict(run, tmp_path):
+    X = np.random.default_rng(9).integers(0, 2, (200, 8))
+    code, lines, out = sentence(run, tmp_path, X, X[:, 2])
+    taken = "y is the label: the last column (--label names another)"
+    assert code == 0 and f"\n           {taken}\n" in out and lines[-1].startswith("learned")
+    code, lines, out = sentence(run, tmp_path, X, X[:, 2], "--label", "f7")
+    assert code == 1 and "names another" not in out and lines[-1].startswith("not learned")
+    code, lines, out = sentence(run, tmp_path, X[:, :7], X[:, 7])
+    assert code == 1 and lines[-1] == f"taken for granted: {taken}" and f"\n           {taken}\n" in out
+
+
+def test_a_label_is_quoted_as_columns_are(run, tmp_path):
+    X = np.random.default_rng(9).integers(0, 2, (200, 8))
+    text = "\n".join(["a or b,not,c,d,e,f,g,h,lab or y", *(",".join(map(str, [*row, "not ok" if row[0] & row[1] else "ok"]))
+                                                            for row in X)])
+    (tmp_path / "t.csv").write_text(text)
+    out = run("learn", "--data", "t.csv")[1]
+    assert '\n"lab or y is not ok" = "a or b" and "not"   (' in out
+    (tmp_path / "t.csv").write_text(text.replace("not ok", "1").replace("ok", "0"))
+    assert '\n"lab or y" = "a or b" and "not"   (' in run("learn", "--data", "t.csv")[1]
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_table_of_one_label_is_refused(run, tmp_path, label):
     rows = "".join(f"{i % 2},{i % 3 % 2},{label}\n" for i in range(20))
@@ -183,9 +205,12 @@ def test_predict_finds_columns_by_name_and_leaves_others_alone(run, saved, tmp_p
 def test_predict_names_a_missing_column_and_a_bad_cell(run, saved, tmp_path):
     (tmp_path / "new.csv").write_text("a,b,c,e\n1,1,0,0\n")
     one_line(run("predict", "model.npz", "--data", "new.csv"),
-             "new.csv: expected the columns of the model, got none named d$")
+             "new.csv: expected all 5 columns of the model, got none named d$")
     (tmp_path / "bad.csv").write_text("a,b,c,d,e\n1,1,0,0,0\n1,1,0,0,maybe\n")
     one_line(run("predict", "model.npz", "--data", "bad.csv"), "bad.csv: line 3, column e: expected 0 or 1, got 'maybe'")
+    (tmp_path / "coded.csv").write_text("a,b,c,d,e\n" + "1,1,0,0,2\n1,1,0,0,1\n" * 10)
+    one_line(run("predict", "model.npz", "--data", "coded.csv"), "column e: expected 0 or 1, got numbers from 1 to 2; the model "
+             "reads every column it learned from: make bits of it as then$")
     one_line(run("predict", "model.npz"), "--data")
     one_line(run("predict", "model.npz", "--data", "missing.csv"), "missing.csv: No such file")
     np.savez(tmp_path / "rows.npz", X=np.zeros((2, 6), int))

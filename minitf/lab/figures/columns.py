@@ -1,5 +1,6 @@
 """The picture of a user's own table: the strongest columns by name, the rule, the rows held out."""
 from minitf.lab.figures.style import BLACK, BLUE, GREY, plain, save
+from minitf.lab.own_table import label_in_words
 
 STRENGTH = "how often a flipped bit flips the answer", "attention of [CLS]"
 
@@ -32,7 +33,7 @@ def columns(record, path):
               yticks=[], ylim=(-1, 1))
     for ax in (bars, right):
         ax.spines[["top", "right"]].set_visible(False)
-    rule = f"{record['label']} = {record['rule']}"
+    rule = f"{label_in_words(record)} = {record['rule']}"
     text = rule if record["certain"] else f"perhaps {rule}"
     figure.suptitle(plain(fill(shorten(text, 300), 72)), x=0.01, ha="left")
     save(figure, path)
