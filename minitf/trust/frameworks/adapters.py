@@ -17,7 +17,6 @@ import numpy as np
 from minitf.ops import sum_to
 from minitf.trust.frameworks.conventions import (
     CAUSAL,
-    CHAIN,
     EMPTY,
     ENDED,
     FUSED,
@@ -136,7 +135,6 @@ PEERS = {
     "jax": (
         Peer("jax.nn.dot_product_attention", dot_product_attention, ("softcap", "dv != d", *NEW),
              {SINGLE: (attention_values, plain), MEAN: (averaging, averaging),
-              EMPTY: (uniform, uniform), LEAK: (stops, stops),
-              CHAIN: (attention_values, functools.partial(plain, chain=True))},
-             precision=np.float32),),
+              EMPTY: (uniform, uniform),
+              LEAK: (stops, stops)}, precision=np.float32),),
 }

@@ -52,7 +52,6 @@ def model_values(arguments, options):
 EMPTY, MEAN, LEAK = "an empty row is NaN", "an empty row is the mean of v", "0 * NaN leaks"
 ENDED, CAUSAL = "0 * NaN leaks, but not through scale 0", "is_causal hides before it scales"
 SINGLE, FUSED = "softmax in float32", "fused backward loses digits"
-CHAIN = "sums in one chain"
 MEANING = {
     EMPTY: "a query that may attend to nothing: zeros in minitf; here softmax of -inf alone, NaN "
            "in out and gradients",
@@ -69,8 +68,6 @@ MEANING = {
     FUSED: "scores are computed again in the backward pass, in another order of rounding, and the "
            "mean of dA comes from out: in a close race of large scores digits are lost, as in "
            "minitf's copy of that formula",
-    CHAIN: "in the backward pass the mean of dA is summed key by key in float32: over hundreds of "
-           "keys more digits are lost than by NumPy's sums in pairs",
 }
 
 

@@ -20,21 +20,21 @@ RUNS = 16
 NO_OPTIONS = dict.fromkeys(("mask", "causal", "scale", "softcap"))
 
 
-def plain(arguments, options, fused=False, chain=False):
+def plain(arguments, options, fused=False):
     """`plain_attention`, its arguments and options as two dicts."""
     with np.errstate(invalid="ignore"):
-        return plain_attention(**arguments, **options, fused=fused, chain=chain)
+        return plain_attention(**arguments, **options, fused=fused)
 
 
 def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=None, q_ids=None,
                     k_ids=None, keep=None, causal=False, window=None, scale=None, softcap=None,
-                    lse=False, fused=False, chain=False):
+                    lse=False, fused=False):
     """out, lse, dq, dk, dv, dbias, dsinks as textbooks have them, in the dtype of q: the rounding
     errors that any formula may have. All options of `attention`; segments are q_ids and k_ids.
 
     fused: as of kernels that keep no weights. The backward pass makes the scores again, in another
     order of rounding, and takes the mean of dA from out: where large scores are in a close race,
-    digits are lost. chain: the mean of dA is summed from the first key to the last.
+    digits are lost.
     """
     shared = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
     K, V = (x if shared == 1 else np.repeat(x, shared, axis=-3) for x in (k, v))
@@ -47,8 +47,7 @@ def plain_attention(q, k, v, dout, dlse=None, *, mask=None, bias=None, sinks=Non
     out = (A * keep) @ V
 
     dA = dout @ V.swapaxes(-1, -2) * keep
-    parts = dout * out if fused else A * dA
-    mean = parts.cumsum(axis=-1)[..., -1:] if chain else parts.sum(axis=-1, keepdims=True)
+    mean = (dout * out if fused else A * dA).sum(axis=-1, keepdims=True)
     if fused:
         S, slope = plain_scores((scale * q) @ K.swapaxes(-1, -2), softcap, bias, mask)
         A = np.exp(S - np.where(np.isinf(log_sum), 0, log_sum))
