@@ -30,6 +30,7 @@ DEEP = 0.0
 for _ in range(100_000):
     DEEP = [DEEP]
 KNOWN = (               # faults that stay, each with its reason
+    "blank(name = str",                             # the message says blank, the option's name
     "projected_gradient(lr = float '1e+308')",      # the step leaves the set's range, and the set calls its argument x
 )
 FOREIGN = {             # what has no wrong values
