@@ -115,7 +115,14 @@ def show_kernel(report):
         yield f"and {len(wrong) - SHOWN} more; --json has them all"
     if report["not_asked"]:
         lacks = counted(report["not_asked"])
-        yield f"not asked, for an option that the kernel does not take: {lacks}"
+        yield f"not asked, for a named argument or option that the kernel does not take: {lacks}"
+    if report["not_given"]:
+        yield f"not given, and so not judged: {counted(report['not_given'])}"
+    if report["not_asked_for"]:
+        yield f"given, and not asked for: {counted(report['not_asked_for'])}"
+    drawn, wanted = report["random"]
+    if drawn < wanted:
+        yield f"{drawn} of {wanted} random cases: no more were found that have these tags"
     if report["script"]:
         yield f"the smallest random case that disagrees:\n\n{report['script']}"
     yield f"{agreeing(rows)} cases agree with their golden values"

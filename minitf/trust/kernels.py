@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from minitf.checks import require
 from minitf.trust.fuzz import build, random_cases, script, shrink
 from minitf.trust.golden import golden_cases
-from minitf.trust.verdict import Row, Verdict, asked, judge
+from minitf.trust.verdict import SILENT, Row, Verdict, asked, judge
 
 SKIPPED = "skipped"
 
@@ -48,8 +48,8 @@ def verdict_on(kernel, case, dtype, layout="bhtd"):
     """The verdict on a kernel; what it raises is a disagreement."""
     try:
         return judge(case, kernel, dtype=dtype, layout=layout)
-    except Exception as error:          # whatever foreign code may raise is an answer too
-        why = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:        # whatever foreign code may raise is an answer
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         return Verdict(case.name, dtype, (Row("raised", float("inf"), 0.0, False, why),))
 
 
@@ -67,13 +67,18 @@ def check_kernel(name, *, tags=(), without=(), dtype="float64", layout="bhtd", r
     """Judge a kernel on all golden cases of attention, or of the operator among the tags, and on
     random ones; return a dict of rows, counts, and the script of the smallest random failure."""
     kernel = load_kernel(name)
-    rows, lacks, smallest = [], Counter(), None
+    rows, lacks, smallest, drawn = [], Counter(), None, 0
+    silent = {why: Counter() for why in SILENT}
     for spec, case in selected(kernel, tags, without, random, seed):
         missing = unasked(kernel, case)
         if missing:
             lacks[missing[0]] += 1
             continue
         verdict = verdict_on(kernel, case, dtype, layout)
+        drawn += spec is not None
+        for row in verdict.rows:
+            if row.why in SILENT:
+                silent[row.why][row.name] += 1
         rows.append({"case": case.name, "tags": sorted(case.tags), "agrees": verdict.agrees,
                      "ratio": verdict.ratio, "why": verdict.why})
         if spec is not None and not verdict and smallest is None:
@@ -87,7 +92,8 @@ def check_kernel(name, *, tags=(), without=(), dtype="float64", layout="bhtd", r
             ("cotangents", case._replace(arguments={})))})
         found = script(case, name)
     return {"kernel": name, "dtype": dtype, "cases": rows, "not_asked": dict(lacks),
-            "script": found}
+            "script": found, "random": [drawn, random],
+            **{why.replace(" ", "_"): dict(names) for why, names in silent.items()}}
 
 
 def by_tag(rows):

@@ -4,7 +4,8 @@
     assert verdict, str(verdict)                        # a table: output, error, limit, why
 
 A kernel is any function kernel(**arguments, **cotangents, **options) that returns a dict by name,
-or a tuple in the order of the case: outputs, then gradients. What it does not return is not judged.
+or a tuple in the order of the case: outputs, then gradients. What it does not return is not judged;
+an argument that it changes is a fault.
 """
 import math
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from minitf.trust.golden import Golden
 
 DIGITS = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}      # of a significand
 LAYOUTS = "bhtd", "bthd"
-MISSING = "not given"
+MISSING, EXTRA = SILENT = "not given", "not asked for"                # and so not judged
 OF_ROWS = {"q", "k", "v", "out"}               # arrays with a head axis and a row axis
 
 
@@ -88,13 +89,14 @@ class Verdict(NamedTuple):
     @property
     def agrees(self):
         """Whether every array that was given agrees, and one was given."""
-        return all(row.agrees for row in self.rows) and any(row.why != MISSING for row in self.rows)
+        return all(row.agrees for row in self.rows) and any(row.why not in SILENT
+                                                          for row in self.rows)
 
     @property
     def ratio(self):
         """The largest error, in units of its limit."""
         return max((row.error / row.limit if row.limit else math.inf if row.error else 0.0
-                    for row in self.rows if row.why != MISSING), default=0.0)
+                    for row in self.rows if row.why not in SILENT), default=0.0)
 
     @property
     def why(self):
@@ -109,8 +111,9 @@ class Verdict(NamedTuple):
         head = f"  {'output':10}  {'error':>8}  {'limit':>8}  why"
         lines = (f"  {row.name:10}  {row.error:8.2g}  {row.limit:8.2g}  {row.why}".rstrip()
                  for row in self.rows)
-        return "\n".join([title, head, *(line.replace("nan", "   ") if MISSING in line else line
-                                         for line in lines)])
+        return "\n".join([title, head, *(
+            line.replace("nan", "   ") if row.why in SILENT else line
+            for row, line in zip(self.rows, lines))])
 
     def __bool__(self):
         return self.agrees
@@ -135,25 +138,30 @@ def judge(case, kernel=None, *, found=None, dtype="float64", layout="bhtd", arra
     """
     choice("dtype", dtype, DIGITS), choice("layout", layout, LAYOUTS)
     instance("case", case, Golden)
+    require(array is None or callable(array), "array", "a function of an array", array, TypeError)
     require((kernel is None) != (found is None), "kernel, found", "one of them", (kernel, found))
     found, kernel = (found, kernel) if callable(kernel) or kernel is None else (kernel, None)
     plain = case.err_plain.get(dtype) if dtype != "float64" else {}
     if plain is None:
         return Verdict(case.name, dtype, (Row("", 0.0, 0.0, True, f"skipped: {dtype} overflows"),))
+    rows = []
     if kernel is not None:
-        found = kernel(**asked(case, dtype, layout, array), **case.options)
+        given, before = (asked(case, dtype, layout) for _ in range(2))
+        found = kernel(**{name: array(x) if array else x for name, x in given.items()},
+                       **case.options)
+        rows = [Row(name, math.inf, 0.0, False, "an argument that the kernel changed")
+                for name, x in given.items() if not np.array_equal(x, before[name], equal_nan=True)]
     found = named(case, found)
-    return Verdict(case.name, dtype, tuple(
-        row_of(case, name, found, dtype, layout) for name in case.expected))
+    rows += [row_of(case, name, found, dtype, layout) for name in case.expected]
+    rows += [Row(str(name), math.nan, math.nan, True, EXTRA) for name in found
+             if name not in case.expected]
+    return Verdict(case.name, dtype, tuple(rows))
 
 
-def asked(case, dtype="float64", layout="bhtd", array=None):
-    """The arguments and cotangents of a case as a kernel gets them."""
-    given = {}
-    for name, x in (case.arguments | case.cotangents).items():
-        x = rounded_to(x, dtype) if x.dtype == np.float64 else x
-        given[name] = turned(name, x, layout) if array is None else array(turned(name, x, layout))
-    return given
+def asked(case, dtype="float64", layout="bhtd"):
+    """The arguments and cotangents of a case as a kernel gets them, before `array`."""
+    return {name: turned(name, rounded_to(x, dtype) if x.dtype == np.float64 else x.copy(), layout)
+            for name, x in (case.arguments | case.cotangents).items()}
 
 
 def turned(name, x, layout):
@@ -170,7 +178,8 @@ def named(case, found):
     flat = []
     for item in found if isinstance(found, (tuple, list)) else (found,):
         flat += item if isinstance(item, (tuple, list)) else [item]
-    return dict(zip([*case.outputs, *case.gradients], flat))
+    names = [*case.outputs, *case.gradients]
+    return dict(zip(names + [f"entry {i}" for i in range(len(names), len(flat))], flat))
 
 
 def row_of(case, name, found, dtype, layout):
@@ -205,6 +214,8 @@ def reason(reference, x, error, limit):
 
 def as_numbers(x):
     """An array of another library as one of NumPy; formats that NumPy lacks become float64."""
+    if isinstance(x, np.ma.MaskedArray):
+        x = x.astype(np.float64).filled(np.nan)
     for step in "detach", "cpu":                # of PyTorch; others have no such attribute
         x = getattr(x, step, lambda x=x: x)()
     try:

@@ -45,7 +45,7 @@ def test_a_right_kernel_and_what_it_was_not_asked(run, desk):
     code, out, err = run("check", "kernel", "mine:right", "--without", "grouped,broadcast",
                          "--random", 6, "--seed", 3)
     assert (code, err) == (0, "") and "DISAGREES" not in out
-    assert "not asked, for an option that the kernel does not take: " in out and "softcap " in out
+    assert "not asked, for a named argument or option that the kernel does not take: " in out and "softcap " in out
     assert out.rstrip().splitlines()[-1].endswith("cases agree with their golden values")
     record = json.loads(run("check", "kernel", "mine:right", "--tags", "mask,scale", "--without",
                             "grouped", "--dtype", "float32", "--json")[1])
