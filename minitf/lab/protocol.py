@@ -19,7 +19,7 @@ from minitf.lab.run import MODELS, choose
 from minitf.tasks import KINDS, balanced_p, is_checkable, sample_task, truth_table
 from minitf.theory import m_star, rho_of
 
-PROTOCOL = 3            # raised when a job would give other numbers or a key another meaning
+PROTOCOL = 4            # raised when a job would give other numbers or a key another meaning
 TASKS = KINDS
 METHODS = ("pgd", "adam", "pgd-no-mirror", "pgd-no-restarts", "l1-logistic", "screening",
            "exact-search", *DECODERS, "adam-starts", "adam-all-rows")

@@ -21,6 +21,7 @@ still rises. Why both signs: a wrong sign at the start locks onto noise. Why the
 one holds many weak positions, so that the early choices are averages and not decisions. Why few
 positions move at a time: among fewer, chance has fewer ways to fit the examples, and it is cheap.
 """
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -151,8 +152,7 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
     2  If none fits, descend from uniform attention, for either sign of w.
     3  Restart without each of the strongest positions, in at most `restarts` rounds, until the loss
        is at most tol or a round does not lower it. Try to do with the strong half of the positions.
-    4  Of all these heads take the one of least loss + log(m) / (2 m) for each position (Schwarz
-       1978).
+    4  Of these heads take the `simplest`: those that fit, else all, by loss and a price.
 
     X (m, T) or Packed, y (m,) of 0 and 1. report(loss, candidates) is called after every step;
     after `steps` steps the search ends where it is. mirror=False: no equal parts, and every step is
@@ -177,12 +177,20 @@ def fit_bounded(X, y, model, restarts, tol, report, steps=None, mirror=True):
             break
         best = other
     tried += [best, follow(refine(best, X, y, model))[0]] if left > 0 else [best]
-    return simplest(tried, len(y)).params()
+    return simplest(tried, len(y), tol).params()
 
 
-def simplest(heads, m):
-    """The head of least loss on m examples + log(m) / (2 m) for each position with a score."""
-    return min(heads, key=lambda head: head.loss[0] + np.count_nonzero(head.q) * np.log(m) / 2 / m)
+def simplest(heads, m, tol):
+    """Of the heads that fit, to a loss of tol, or else of all: the head of least loss on m examples
+    + (log C(T, s) + n log(m) / 2) / m for s positions with n different scores. Of T positions some
+    fit any noise. Source: Chen and Chen 2008 (extended BIC)."""
+    def price(head):
+        scores = head.q[head.q != 0]
+        names = math.log(math.comb(head.T, scores.size))
+        return names + np.unique(scores).size * math.log(m) / 2
+
+    fit = [head for head in heads if head.loss[0] <= tol]
+    return min(fit or heads, key=lambda head: head.loss[0] + price(head) / m)
 
 
 def follower(report, left):

@@ -256,8 +256,8 @@ def test_bad_input_is_one_line_before_any_work(plot, tmp_path, monkeypatch):
     refused(plot("bits.jsonl", "-o", "a.png"), "bits.jsonl")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
     refused(plot("cut.jsonl.gz", "-o", "a.png"), "cut.jsonl.gz")
-    (tmp_path / "new.jsonl").write_text(path.read_text().replace('"protocol": 3', '"protocol": 4'))
-    refused(plot(path, "new.jsonl", "-o", "a.png"), "new.jsonl, line 1: expected a run of protocol 3, got 4")
+    (tmp_path / "new.jsonl").write_text(path.read_text().replace('"protocol": 4', '"protocol": 5'))
+    refused(plot(path, "new.jsonl", "-o", "a.png"), "new.jsonl, line 1: expected a run of protocol 4, got 5")
     refused(plot(path, path, "-o", "a.png"), "every run once")
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == []
 

@@ -1,4 +1,5 @@
 """The reference results: every file is read, every figure is drawn again, and the tables of the READMEs are what the runs say."""
+import gzip
 import re
 import shlex
 from functools import lru_cache
@@ -79,12 +80,30 @@ def test_the_tables_of_the_decoders_are_what_the_runs_say(task):
 
 
 def test_the_paired_differences_are_what_the_runs_say():
-    head, rows = rows_below("T | 256")
-    assert len(rows) == 4 and len(head) == 6
+    head, rows = rows_below("T | 16")
+    assert len(rows) == 4 and len(head) == 8
     for name, *cells in rows:
         task, method = re.fullmatch("(AND|OR), head less (SCOMP|LP)", name).groups()
         pairs = [difference(*(trained(task.lower(), one, number(T)) for one in ("pgd", method.lower()))) for T in head[1:]]
         assert cells == [less(pair) for pair in pairs], name
+
+
+def test_the_table_of_flipped_labels_is_what_the_runs_say():
+    _, rows = rows_below("T | m* | 5 % flipped: m90")
+    for T, *cells in rows:
+        noisy, clean = at("and", "noise-pgd", number(T)), at("and", "pgd", number(T))
+        assert cells == [str(noisy["m_star"]), interval(noisy, "m90"), rate(noisy), f"{clean['m90'] / noisy['m90']:.2f}"]
+
+
+def test_the_processor_hours_are_those_of_the_runs():
+    text = (ROOT / "minitf" / "lab" / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"bounded head ([\d.]+); Adam ([\d.]+); decoders ([\d.]+); ablations,\s.*?l1-logistic\s([\d.]+)\.", text, re.S)
+    spent = dict.fromkeys(("pgd", "adam", "decoders", "other"), 0)
+    for path in RESULTS.glob("*.gz"):
+        name = path.name.split(".")[0]
+        kind = "adam" if "adam" in name else "decoders" if name.endswith(DECODERS) else "pgd" if name.endswith("-pgd") else "other"
+        spent[kind] += sum(map(float, re.findall(rb'"seconds": ([\d.]+)', gzip.open(path).read()))) / 3600
+    assert [float(x) for x in said.groups()] == pytest.approx(list(spent.values()), rel=0.06)
 
 
 NAMED = {"bounded head": "pgd", "the same, no swaps": "pgd-no-restarts", "projected gradient alone": "pgd-no-mirror",

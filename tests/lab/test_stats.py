@@ -318,7 +318,7 @@ def changed(number, **values):
 
 @pytest.mark.parametrize("edit, message", [
     (lambda lines: lines.clear(), "at least one run, got none"),
-    (changed(4, protocol=4), "line 5: expected a run of protocol 3, got 4"),
+    (changed(4, protocol=5), "line 5: expected a run of protocol 4, got 5"),
     (changed(4, m="40"), "line 5: .*a proper m"),
     (changed(4, success=1), "line 5: .*a proper success"),
     (changed(4, method="sgd"), "line 5: .*a proper method"),

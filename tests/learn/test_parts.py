@@ -115,9 +115,13 @@ def test_labels_that_are_all_alike_name_no_position():
         assert max(reports) <= equal.SWAPPED
 
 
-def test_less_loss_must_pay_for_every_position():
-    def head(positions, loss):
-        return Candidates(np.ones((1, positions)), np.ones(1), np.zeros(1), np.array([loss]), np.arange(positions), 9)
+def test_less_loss_must_pay_for_positions_and_for_weights_that_differ():
+    """log C(9, 2) = 3.58, log C(9, 4) = 4.84; at m = 40 a weight costs 1.84, at 400 it costs 3.00."""
+    def head(scores, loss):
+        n = len(scores)
+        return Candidates(np.array([scores], float), np.ones(1), np.zeros(1), np.array([loss]), np.arange(n), 9)
 
-    few, many = head(2, 0.30), head(4, 0.25)
-    assert simplest([many, few], 40) is few and simplest([many, few], 400) is many
+    few, many, free = head([2, 2, 0], 0.30), head([3, 3, 3, 3], 0.25), head([1, 2, 3, 4], 0.25)
+    assert simplest([many, few], 20, 0) is few and simplest([many, few], 30, 0) is many     # 1.25 against 0.05 m
+    assert simplest([free, few], 140, 0) is few and simplest([free, few], 220, 0) is free   # 8.7 against 7.0, 9.3 against 11
+    assert simplest([free, few], 20, 0.25) is free and simplest([free, many], 20, 0.3) is many      # that fit: cheapest
