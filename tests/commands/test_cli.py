@@ -60,7 +60,7 @@ BAD = [
     ("--method newton", "'--method': 'newton' is not one of"),
     ("--model bert", "'--model': 'bert' is not one of"),
     ("--T 1000000000000", "--T: expected at most 33554432 with model paper and heads = 1, got 1000000000000"),
-    ("--T 1000000000000000000000000", "--T: expected at most"),
+    ("--T 1000000000000000000000000", "--T: expected an integer from 1 to 1099511627776"),
     ("--k 1000000", "--k: expected at most T = 64"),
     ("--k 1000000 --T 2000000", "--k: expected at most 20"),
     ("--k 20 --task parity", "--m: expected at most 134217728 examples of 64 bits"),
