@@ -30,7 +30,7 @@ def test_a_rule_of_all_columns_or_all_but_one(T, k, said):
 def test_small_tables_are_answered(run, tmp_path, text):
     (tmp_path / "t.csv").write_text(text)
     code, out, err = run("learn", "--data", str(tmp_path / "t.csv"))
-    assert code in (0, 1) and err == "" and "no verdict" in out
+    assert code in (0, 1) and "Error" not in err and "no verdict" in out
     if "b" in text and len(text) > 100:
         assert "y = a and b" in out and "the table has all 4 rows that 2 columns can have" in out
 
