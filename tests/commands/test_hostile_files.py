@@ -124,7 +124,7 @@ def test_an_array_that_is_there_twice_is_refused(run, tmp_path, model):
     X, y = np.eye(4, dtype=np.uint8), np.array([0, 1, 0, 1])
     with pytest.warns(UserWarning, match="Duplicate"):
         (tmp_path / "data.npz").write_bytes(zipped([("X.npy", npy(X)), ("y.npy", npy(y)), ("y.npy", npy(1 - y))]))
-    one_line(run("learn", "--data", "data.npz"), "data.npz: expected an .npz file of plain arrays, got .*twice")
+    one_line(run("learn", "--data", "data.npz"), "data.npz: expected an .npz file of numbers, got .*twice")
     np.savez("names.npz", X=X, y=y, names=np.array(list("abca")))
     one_line(run("learn", "--data", "names.npz"), "names.npz: expected no column name twice, got 'a'")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from minitf.learn import Result, Rule, TrainConfig, exact_rule, fit, read_rule
-from minitf.model import ModelConfig
+from minitf.model import ModelConfig, init_params
 from minitf.tasks import sample_task
 
 
@@ -59,7 +59,8 @@ def test_an_affine_model_of_several_heads_is_read_from_its_weights(rng):
     assert np.abs(c + X @ v - result.logits(X)).max() < 1e-12
     rule = result.rule()
     assert (rule(X) == result.predict(X)).all()
-    assert replace(result, model=ModelConfig.mlp(7), weights=a[:0], shares=np.zeros(0)).affine() is None
+    mlp = ModelConfig.mlp(7, d_ff=4)
+    assert replace(result, params=init_params(rng, mlp), model=mlp, weights=a[:0], shares=np.zeros(0)).affine() is None
 
 
 @pytest.mark.parametrize("table", [(0, 1, 1, 0), (1, 0, 0, 0, 0, 1, 1, 1), (0, 0, 0, 1, 1, 1, 1, 1)])
