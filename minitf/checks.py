@@ -91,6 +91,7 @@ def each(rule):
         listed = isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0) == 1
         require(listed, name, "a list", value, TypeError)
         return [rule(name, entry) for entry in value]
+    check.__qualname__ = f"list of {getattr(rule, '__qualname__', 'entries')}"     # in signatures
     return check
 
 
@@ -99,6 +100,7 @@ def values(rule):
     def check(name, value):
         instance(name, value, Mapping)
         return {key: rule(f"{name}[{key!r}]", entry) for key, entry in value.items()}
+    check.__qualname__ = f"dict of {getattr(rule, '__qualname__', 'entries')}"
     return check
 
 

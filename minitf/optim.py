@@ -18,7 +18,7 @@ __all__ = ["Iterate", "adam_step", "fixed_point_residual", "flatten", "frank_wol
            "gradient_step", "project_params", "projected_gradient", "projected_step", "unflatten"]
 
 
-arrays, sets = checks.values(floats), checks.values(convex_set)     # rules of dicts
+arrays, points, sets = map(checks.values, (floats, reals, convex_set))      # rules of dicts
 
 
 def share(name, value):
@@ -89,8 +89,11 @@ def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative
 @checked
 def project_params(params: arrays, constraints: sets):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
-    return {name: constraints[name].project(value) if name in constraints else value
-            for name, value in params.items()}
+    for name in filter(constraints.__contains__, params):
+        told, x = f"constraints[{name!r}].project", params[name]
+        params[name] = floats(told, constraints[name].project(x), finite=np.isfinite(x).all())
+        shape(told, params[name], x.shape)
+    return params
 
 
 @checked
@@ -102,15 +105,14 @@ def projected_step(params: arrays, grads: arrays, constraints: sets, lr: nonnega
 
 
 @checked
-def fixed_point_residual(params: arrays, grads: arrays, constraints: sets,
-                         lr: positive = 1.0):
+def fixed_point_residual(params: arrays, grads: arrays, constraints: sets, lr: positive = 1.0):
     """Norm of the projected-gradient map:  ||x - P(x - lr g)|| / lr,  0 where stationary."""
     step = difference(params, projected_step(params, grads, constraints, lr))
     return math.sqrt(inner(step, step)) / lr
 
 
 @checked
-def frank_wolfe_gap(params: arrays, grads: checks.values(reals), constraints: sets):
+def frank_wolfe_gap(params: arrays, grads: points, constraints: sets):
     """max <g, x - u> over u in the sets = <g, x> + sum h(-g): bounds f(x) - min f of a convex f.
 
     The support functions h are the sets' own; where one is missing, or a gradient is not 0 and
@@ -142,13 +144,13 @@ class Iterate(NamedTuple):
 
 
 @checked
-def projected_gradient(f: Callable, params: checks.values(reals), constraints: sets, *,
+def projected_gradient(f: Callable, params: points, constraints: sets, *,
                        lr: positive = 1.0, momentum: bool = False):
     """Yield the iterates of projected gradient descent:  x' = P(x - lr grad f(x)).
 
-    f(params) -> value, grads with the keys of params. `backtrack` finds lr <= 1/L or so where the
-    gradient is L-Lipschitz; then f(x_i) - min f = O(L ||x_0 - x*||^2 / i) for convex f. With
-    momentum the step starts from a point y further on, and the error falls as 1 / i^2:
+    f(params) -> value, grads by the keys of params, read-only arrays. `backtrack` finds lr <= 1/L
+    or so where the gradient is L-Lipschitz; then f(x_i) - min f = O(L ||x_0 - x*||^2 / i), f
+    convex. With momentum the step starts from a point y further on, the error falls as 1 / i^2:
 
         y = x' + (t - 1) / t' (x' - x),   t' = (1 + sqrt(1 + 4 t^2)) / 2,   t = 1 again
                                           where the step has turned back:  <y - x', x' - x> > 0
@@ -164,8 +166,8 @@ def projected_gradient(f: Callable, params: checks.values(reals), constraints: s
 def _projected_gradient(f, params, constraints, lr, momentum):
     x = y = project_params(params, constraints)
     value, grads = evaluate(f, y)
-    finite = math.isfinite(value) and all(np.isfinite(g).all() for g in grads.values())
-    require(finite, "f", "a finite value and finite gradients at the start", value)
+    require(math.isfinite(value), "f", "a finite value at the start", value)
+    points("f: grads", grads)
     t = 1.0
     while found := backtrack(f, y, value, grads, constraints, lr):
         moved, value, grads, lr, residual, grow = found
@@ -177,7 +179,7 @@ def _projected_gradient(f, params, constraints, lr, momentum):
             t, before = (1 + math.sqrt(1 + 4 * t * t)) / 2, t
             ahead = {name: moved[name] + (before - 1) / t * way[name] for name in moved}
             value, grads = evaluate(f, ahead)
-            if not math.isfinite(value):                        # y may leave where f is defined
+            if not math.isfinite(value + inner(grads, way)):    # y may leave where f is defined
                 ahead, t = moved, 1.0
                 value, grads = evaluate(f, ahead)
         x, y, lr = moved, ahead, lr * grow
@@ -209,15 +211,14 @@ def backtrack(f, x, value, grads, constraints, lr):
             grow = 1.0 if halvings or square == 0 else 1.1      # at rest: nothing to grow for
             return moved, new_value, new_grads, lr, math.sqrt(square) / lr, grow
         lr /= 2
-    finite = math.isfinite(new_value + bend)
-    require(finite, "f", "finite values and gradients near an iterate", new_value)
-    text = "projected_gradient: the noise floor of f is reached"
-    warnings.warn(text, RuntimeWarning, stacklevel=3)
+    require(math.isfinite(new_value), "f", "finite values near an iterate", new_value)
+    points("f: grads", new_grads)
+    warnings.warn("projected_gradient: the noise floor of f is reached", RuntimeWarning, 3)
 
 
 def evaluate(f, params):
     """f(params) as value, grads; a gradient for each array, in its shape."""
-    found = f(params)
+    found = f({name: np.broadcast_to(x, x.shape) for name, x in params.items()})   # read-only
     pair = isinstance(found, tuple) and len(found) == 2 and np.ndim(found[0]) == 0
     require(pair, "f", "a pair: a number, and a dict of gradients", found, TypeError)
     value, grads = found[0], arrays("f", found[1])

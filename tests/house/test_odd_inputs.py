@@ -1,6 +1,7 @@
 """Odd but plausible inputs: the right number, or one line; each was a wrong number or a riddle once."""
 import dataclasses
 import fractions
+import inspect
 import math
 import numbers
 import time
@@ -172,6 +173,8 @@ def test_checked_reads_annotations():
             f(*args, **options)
     with pytest.raises(TypeError, match="takes from 1 to 4 positional"):
         f(1, 2, True, 0, 5)
+    assert "<function list of positive at" in str(inspect.signature(f))
+    assert "<function dict of reals at" in str(inspect.signature(optim.projected_gradient))
 
 
 def test_op_holds_a_cotangent_against_the_output():

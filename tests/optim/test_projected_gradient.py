@@ -1,5 +1,6 @@
 """Projected gradient descent on what others bring: names, dtypes, NaN, noise, sets of their own, momentum, a gap."""
 import math
+import re
 import warnings
 from itertools import islice
 
@@ -58,7 +59,7 @@ def test_float32_reaches_what_float32_can(momentum):
 def test_what_is_not_finite_is_named():
     with pytest.raises(ValueError, match=r"params\['x'\]: expected finite entries"):
         last(least_squares(), np.full(20, np.nan), {})
-    with pytest.raises(ValueError, match="f: expected a finite value and finite gradients at the start, got inf"):
+    with pytest.raises(ValueError, match="f: expected a finite value at the start, got inf"):
         last(minus_log, np.zeros(3), {})
     for lr in (0, -1, math.nan):
         with pytest.raises(ValueError, match="lr: expected a positive finite number"):
@@ -67,8 +68,46 @@ def test_what_is_not_finite_is_named():
     def cliff(params):                                              # finite at the start alone
         at = float(params["x"][0])
         return (0.0 if at == 1 else math.nan), {"x": np.ones(1)}
-    with pytest.raises(ValueError, match="f: expected finite values and gradients near an iterate, got nan"):
+    with pytest.raises(ValueError, match="f: expected finite values near an iterate, got nan"):
         last(cliff, np.ones(1), {})
+    for known in -1, 1:                                             # its gradient nowhere, and at the start alone
+        def no_gradient(params, known=known):
+            return 0.0, {"x": np.full(2, 1 if params["x"][0] == known else np.nan)}
+        with pytest.raises(ValueError, match=r"^f: grads\['x'\]: expected finite entries, got NaN"):
+            last(no_gradient, np.ones(2), {})
+
+
+def test_no_gradient_at_the_point_that_momentum_takes_is_stepped_back_from():
+    def f(params):                                                  # values everywhere, no gradient below 0
+        x = params["x"]
+        return 0.5 * float(x @ x), {"x": np.where(x < 0, np.nan, x)}
+    it, _ = last(f, np.ones(2), {"x": Box(0, 2)}, lr=0.9, momentum=True)
+    assert np.abs(it.params["x"]).max() <= 1e-11
+
+
+def test_f_cannot_write_into_the_iterates():
+    def f(params):
+        params["x"] += 1
+        return float(params["x"].sum()), {"x": np.ones(4)}
+
+    def rebinds(params):
+        params["x"] = params["x"] + 1
+        return float(params["x"].sum()), {"x": np.ones(4)}
+    with pytest.raises(ValueError, match="read-only"):
+        last(f, np.ones(4), {"x": Ball("l1", 1)})
+    assert norm(next(projected_gradient(rebinds, {"x": np.ones(4)}, {"x": Ball("l1", 1)})).params["x"], "l1") <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (lambda x: x * np.nan, "finite entries, got NaN or inf in float64 array of shape (20,)"),
+    (lambda x: x[:3], "shape (20,), got float64 array of shape (3,)"), (lambda x: None, "a float32 or float64 array, got"),
+    (lambda x: x if not x.any() else x * np.nan, "finite entries, got NaN"),                    # after the start
+], ids=["NaN", "short", "None", "later"])
+def test_a_set_that_does_not_project_is_named_and_f_is_not(wrong, told):
+    class Mine:
+        project = staticmethod(wrong)
+    with pytest.raises((ValueError, TypeError), match=re.escape("constraints['x'].project: expected " + told)):
+        last(least_squares(), np.zeros(20), {"x": Mine()})
 
 
 def minus_log(params):
