@@ -91,7 +91,7 @@ class Intersection:
             return sets
         low = reduce(np.maximum, [s.low for s in boxes])
         high = reduce(np.minimum, [s.high for s in boxes])
-        require(np.all(low <= high), "sets", "sets with a common point", self.sets)
+        _require_common(np.all(low <= high), self.sets)
         return sets[:-len(boxes)] + [Box(low, high, boxes[0].axes)]
 
     def _nearest(self, x, i):
@@ -99,7 +99,7 @@ class Intersection:
         radii = [getattr(s, "radius", 0.0) for s in self._of_case(x, i, 1.0)]
         unit = 2.0 ** math.frexp(min((r for r in radii if 0 < r < math.inf), default=1.0))[1]
         sets = self._of_case(x, i, unit)
-        p, normals, gap, sweeps = _common_point(x[i].astype(np.float64) / unit, sets)
+        p, normals, gap, sweeps = _common_point(x[i].astype(np.float64) / unit, sets, self.sets)
         return unit * p, [unit * u for u in normals], unit * unit * gap, sweeps
 
 
@@ -119,7 +119,14 @@ def _contain(sets, p):
     return all(s.contains(p) for s in sets)
 
 
-def _common_point(x, sets):
+def _require_common(found, sets):
+    """Require a common point of the sets as they were given."""
+    if not found:
+        text = f"sets: expected sets with a common point, got {list(sets)}"
+        raise ValueError(" ".join(text.split())[:300])
+
+
+def _common_point(x, sets, given):
     """p, normals, gap, sweeps: by one projection if it lands in all sets, else by many."""
     corners = [s.project(x) for s in sets]
     for s, p in zip(sets, corners):
@@ -129,7 +136,7 @@ def _common_point(x, sets):
     size = width_of(corners, x)
     ends = [s.support(x if isinstance(s, Ball) else np.abs(x)) for s in sets]
     wanted, answers = 1e-12 * min(map(abs, ends)), []
-    for solve in by_multipliers, partial(_by_lagrangian, size=size, wanted=wanted):
+    for solve in by_multipliers, partial(_by_lagrangian, size=size, wanted=wanted, given=given):
         if found := solve(x, sets):
             p, normals, count = found
             gap, inside = _certificate(x, p, sets, normals), _contain(sets, p)
@@ -142,12 +149,12 @@ def _common_point(x, sets):
     return best
 
 
-def _by_lagrangian(x, sets, size, wanted):
+def _by_lagrangian(x, sets, size, wanted, given):
     """p, normals and the count of projections, by `nearest_common`."""
     boxed = isinstance(sets[-1], Box)
     centre = sets[0].project(0 * x)                 # by symmetry common, if there are balls alone
     central = _contain(sets, centre)
-    require(central or boxed, "sets", "sets with a common point", sets)
+    _require_common(central or boxed, given)
     own = -1 if boxed and not isinstance(sets[0], Simplex) else 0     # its limits have no slack
 
     def certified(points, normals):
@@ -156,7 +163,7 @@ def _by_lagrangian(x, sets, size, wanted):
 
     start = sets[-1].project(x)
     points, normals, apart, sweeps = nearest_common(x, sets, start, size, certified)
-    require(central or apart <= 1e-6 * size, "sets", "sets with a common point", sets)
+    _require_common(central or apart <= 1e-6 * size, given)
     p = points[own]
     if central and not certified(points, normals):
         p = _pull_inside(p, centre, sets)

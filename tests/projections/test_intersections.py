@@ -1,13 +1,14 @@
 """Intersections: certified, against closed forms, at any scale."""
 import dataclasses
 import math
+import re
 import warnings
 
 import numpy as np
 import pytest
 from projections.cases import draw, soft
 
-from minitf.projections import Ball, Intersection, Simplex
+from minitf.projections import Ball, Box, Intersection, Simplex
 
 
 def certified(common, x):
@@ -141,3 +142,9 @@ def test_a_search_cut_short_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         paper()[1].project(x=paper()[0])
+
+
+@pytest.mark.parametrize("sets", [[Simplex(5), Ball("l1", 1)], [Ball("linf", 1), Box(2, 3)], [Box(0, 1), Box(2, 3)]], ids=str)
+def test_sets_that_do_not_meet_are_said_as_they_were_given(sets):
+    with pytest.raises(ValueError, match=re.escape(f"sets: expected sets with a common point, got {sets}") + "$"):
+        Intersection(sets).project([1.0, 2, 3])
