@@ -119,14 +119,14 @@ def flat(y, split=True):
 
 
 def unflat(u, y):
-    """Cut a vector into read-only arrays with the shapes and dtypes of y."""
+    """Cut a vector into new arrays with the shapes and dtypes of y."""
     pieces = []
     for p in parts(y):
         real = p.real.dtype if p.dtype.kind in "fc" else np.dtype(np.float64)
         n = p.size * (2 if p.dtype.kind == "c" else 1)
         piece, u = u[:n].astype(real), u[n:]
         piece = piece.view(p.dtype) if p.dtype.kind == "c" else piece
-        pieces.append(frozen(piece.reshape(p.shape)))
+        pieces.append(piece.reshape(p.shape))
     return tuple(pieces) if isinstance(y, (tuple, list)) else pieces[0]
 
 

@@ -67,7 +67,10 @@ def check_pullback(op: Callable, args: list | tuple, rng: np.random.Generator, *
     demand(not np.isnan(flat(y)).any(), f"{names[0]}: NaN or inf forward: y holds NaN")
 
     def pull(dy):
-        return chosen(pullback(unflat(dy, y)), wrt, names, args)
+        given = unflat(dy, y)
+        grads = chosen(pullback(given), wrt, names, args)
+        demand(same(flat(given), flat(unflat(dy, y))), "the pullback writes into dy")
+        return grads
 
     spread = check_laws(lambda: op(*args)[0], y, pull, rng)
     return tuple(check_argument(Subject(op, args, y, spread, method, tol, rng), i, name,
