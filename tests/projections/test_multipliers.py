@@ -89,7 +89,7 @@ def test_the_pairs_of_matrices_agree_with_the_search_for_all_pairs(scale):
         x, common = two(pair)
         answer = by_multipliers(scale * x, common.sets)
         if answer and not any(common.contains(s.project(scale * x)) for s in common.sets):
-            p, _, _ = _by_lagrangian(scale * x, common.sets, size=size(answer[0]), wanted=1e-12)
+            p, _, _ = _by_lagrangian(scale * x, common.sets, size(answer[0]), wanted=1e-12, given=common.sets)
             found += 1
             assert np.abs(p - answer[0]).max() <= 1e-10 * np.abs(p).max(), pair
             assert common.contains(answer[0]) and answer[2] <= 150, pair
