@@ -23,9 +23,8 @@ CAPTIONS = {
         "backward": ["BACKWARD: from the loss to every array above", BACK]},
     "attention": {
         "intro": "T tokens of width d, one a row. ^T transposes, * multiplies entry by entry, a "
-                 "vector is written as a row. Behind code stands the line of ops/ that does it; "
-                 "its S0 and dS0 stand before a softcap, here a 0 is the number of a head. "
-                 f"{DIGITS}",
+                 "vector is written as a row. Behind code stands the line of ops/ that does it "
+                 f"(there S0 and dS0 stand before a softcap). {DIGITS}",
         "forward": ["FORWARD: from tokens to a loss",
                     "Every token asks a question (q), can be found (k) and can be read (v). The "
                     "query heads ask different questions of the same keys."],
