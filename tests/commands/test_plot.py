@@ -85,6 +85,7 @@ def test_plot_prints_the_table_and_writes_figure_and_csv(plot, tmp_path):
         assert [float(row[f"bits_each{end}"]) for end in ("", "_low", "_high")] == pytest.approx(rate)
 
 
+@pytest.mark.slow
 def test_json_is_the_same_in_numbers_and_strict(plot, tmp_path):
     path = invent(tmp_path / "a.jsonl", m=(10, 13, 16, 20, 25, 40, 50, 64, 80, 100), middle=float)
     code, out, err = plot(path, "-o", "a.svg", "--json")
@@ -290,6 +291,7 @@ def test_low_ends_are_words_too(plot, tmp_path):
 
 
 @pytest.mark.parametrize("panel", ["success", "m90", "rate", "attention"])
+@pytest.mark.slow
 def test_one_panel_for_a_column(plot, tmp_path, panel):
     path = invent(tmp_path / "a.jsonl")
     assert plot(path, "-o", "a.pdf", "--panel", panel)[0] == 0

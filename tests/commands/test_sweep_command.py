@@ -107,6 +107,7 @@ def test_workers_that_keep_dying_are_one_line(run, monkeypatch):
     assert err.count("\n") == 1 and len(journal.read("runs.jsonl")) == 2
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_repeats_nothing_and_leaves_no_worker(tmp_path):
     words = ("--T", 16, "--m", "20,29,40", "--reps", 10, "--jobs", 2)
     process = child(tmp_path, *words)

@@ -24,7 +24,7 @@ def test_forward_equals_loops(name, forward):
 
 
 @both_ways
-@every_case
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("gpt-")) for name in CASES])
 def test_pullback_is_the_derivative(name, forward):
     model = CASES[name]
     params, X, rng = draw(model)

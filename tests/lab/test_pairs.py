@@ -97,6 +97,7 @@ def test_rows_of_other_draws_are_left_alone(files, tmp_path):
     assert all(row["pairs"] is None and set(PAIRED) <= set(row) for row in rows if row["method"] != "pgd")
 
 
+@pytest.mark.slow
 def test_plot_says_how_much_less(files, tmp_path, capsys):
     def plot(*words):
         with pytest.raises(SystemExit) as end:

@@ -294,6 +294,7 @@ def test_every_entry_says_what_it_is(name):
     assert page.criteria and all(callable(holds) for holds in page.criteria.values())
 
 
+@pytest.mark.slow
 def test_pictures(run):
     pytest.importorskip("matplotlib")
     code, out, err = run("reproduce", "sparse-averaging", "--plot", "x.png")

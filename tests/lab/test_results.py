@@ -79,6 +79,7 @@ def test_the_tables_of_the_decoders_are_what_the_runs_say(task):
         assert star == str(of[0]["m_star"])
 
 
+@pytest.mark.slow
 def test_the_paired_differences_are_what_the_runs_say():
     head, rows = rows_below("T | 16")
     assert len(rows) == 4 and len(head) == 8

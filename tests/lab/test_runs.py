@@ -62,6 +62,7 @@ def test_the_paper_class_is_the_default_for_pgd_and_the_scalar_model_for_adam():
 # Randomness
 
 
+@pytest.mark.slow
 def test_the_four_streams_are_task_sample_holdout_training(monkeypatch):
     seen = {}
     fit = minitf.learn.fit

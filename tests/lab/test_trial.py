@@ -72,6 +72,7 @@ def test_a_trial_says_what_it_found_and_repeats_itself():
     assert all(record["success"] == (record["accuracy"] == 1) for record in some)
 
 
+@pytest.mark.slow
 def test_the_verdict_is_that_of_a_fresh_count(monkeypatch):
     """The holdout is drawn anew here, and the trained model asked through its Result."""
     kept = []

@@ -14,7 +14,7 @@ RULES = {"and": lambda X: X.all(axis=1), "or": lambda X: X.any(axis=1), "none": 
 
 
 @pytest.mark.parametrize("said", RULES)
-@pytest.mark.parametrize("T, k", [(T, k) for T in range(1, 6) for k in (T, T - 1) if k])
+@pytest.mark.parametrize("T, k", [(T, k) for T in (1, 2, 3, 5) for k in (T, T - 1) if k])
 def test_a_rule_of_all_columns_or_all_but_one(T, k, said):
     X = np.array(list(itertools.product((0, 1), repeat=T)) * 20, np.uint8)
     y = RULES[said](X[:, :k].astype(bool)).astype(np.uint8)

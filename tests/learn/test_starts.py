@@ -42,6 +42,7 @@ def test_many_examples_are_learned_from_few_first():
     assert len(result.history["step"]) <= most_steps(result.model, TrainConfig("adam"))
 
 
+@pytest.mark.slow
 def test_noisy_labels_end_by_themselves_and_the_rule_is_exact():
     task, X, y = parity(1, 20, 2, 3000, noise=0.1)
     result, whys = taught(X, y)
@@ -58,6 +59,7 @@ def test_more_examples_never_hurt():
         assert all(exact(taught(X[:m], y[:m], seed)[0], task) for m in (5_000, 10_000, 30_000))
 
 
+@pytest.mark.slow
 def test_what_would_be_tried_next():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (600, 30), dtype=np.uint8)

@@ -128,6 +128,7 @@ def test_union_golden(T, m, value):
     assert union_U(m, T, rho_overlap(AND, BALANCED)) == pytest.approx(value, abs=6e-4)
 
 
+@pytest.mark.slow
 def test_union_bounds_how_often_samples_are_ambiguous():
     rng, T, m = np.random.default_rng(0), 16, 20
     several = 0

@@ -277,6 +277,7 @@ def strict(text):
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
 
+@pytest.mark.slow
 def test_json_is_the_table(run):
     words = ("--task", "majority", "--k", 3, "--T", "16,5,16", "--eps", 0.2, "--delta", 0.1, "--norms", "B_q=6,B_u=3")
     code, out, err = run(*words, "--json")
@@ -303,6 +304,7 @@ def test_report_by_default(run):
     assert all(len(line) <= 125 for line in lines) and len({len(line) for line in lines[4:10]}) == 1
 
 
+@pytest.mark.slow
 def test_report_of_one_length_and_of_norms(run):
     code, out, _ = run("--T", 64, "--norms", "B_q=1e9, B_X=1e9")
     assert code == 0 and "softmax attention, B_q = 1e+09, B_X = 1e+09." in out
@@ -336,6 +338,7 @@ def test_bad_input(run, words, line):
     assert code == 2 and out == "" and err.startswith(line) and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_plot(run, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("minitf.commands.bound.rademacher_table",

@@ -53,6 +53,7 @@ def test_a_right_kernel_and_what_it_was_not_asked(run, desk):
     assert all({"mask", "scale"} <= set(row["tags"]) for row in record["cases"])
 
 
+@pytest.mark.slow
 def test_a_wrong_kernel_ends_with_1_a_script_and_junit(run, desk):
     code, out, err = run("check", "kernel", "mine:no_scale_back", "--without", "grouped,broadcast",
                          "--tags", "scale", "--random", 6, "--junit", "report.xml")
@@ -86,6 +87,7 @@ def test_nothing_to_ask_is_not_agreement(run, desk):
     assert code == 1 and "0 of 0 cases" in out
 
 
+@pytest.mark.slow
 def test_random_cases_are_repeatable_and_shrink_to_the_fault():
     first, again = (list(random_cases(7, 10)) for _ in range(2))
     assert [spec for spec, _ in first] == [spec for spec, _ in again]

@@ -44,6 +44,8 @@ from minitf.trust.frameworks.random_cases import attention_cases, model_cases
 from minitf.trust.frameworks.textbook import plain, plain_model
 from minitf.trust.golden import load_golden
 
+pytestmark = pytest.mark.slow
+
 GOLDEN_ONLY = {"no keys", "bias", "sinks", "window", "segments", "keep", "lse", "lse of empty rows"}
 ASKED = [q for q in questions(seed=1, count=60) if q.kind == "attention"]
 GOOD = Peer("plain", plain)

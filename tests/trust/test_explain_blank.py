@@ -211,6 +211,7 @@ def close_by():
                     yield name, answer
 
 
+@pytest.mark.slow
 def test_a_wrong_entry_is_seen_among_large_ones():
     assert all(blank(name, np.round(answer, 4)).right is False for name, answer in close_by())
 

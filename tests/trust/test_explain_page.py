@@ -190,6 +190,7 @@ def test_a_browser_points_presses_tab_and_changes_numbers(tab):
 
 @needs_chromium
 @pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.slow
 def test_nothing_is_wider_than_the_window(tab, width):
     for page in tab.large, tab.page:
         tab.go(page)

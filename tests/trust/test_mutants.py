@@ -23,6 +23,7 @@ def test_there_are_thirty_and_the_table_names_them_all():
 
 
 @pytest.mark.parametrize("name", mutants.MUTANTS)
+@pytest.mark.slow
 def test_a_mutant_is_caught_as_the_table_says(name):
     found, low = (mutants.killers(name, dtype, CASES) for dtype in ("float64", "bfloat16"))
     assert PUBLISHED[name] == f"{len(found)} | {len(low)} | `{found[0]}`"

@@ -52,6 +52,7 @@ def test_a_kernel_that_ends_or_talks_on_disagrees_in_a_line(run, desk, name, sai
     assert (code, err) == (1, "") and said in out and max(map(len, out.splitlines())) <= 300
 
 
+@pytest.mark.slow
 def test_what_was_not_judged_is_said(run, desk):
     code, out, _ = run("check", "kernel", "odd:forward", "--tags", "scale", "--without", "grouped,broadcast")
     assert code == 0 and "not given, and so not judged: " in out and "dq 14" in out and "given, and not asked for: grad_q " in out
