@@ -17,7 +17,8 @@ Examples:
   minitf learn --data data/examples/feature_flags.csv --label crash --save model.npz""")
 @click.option("--task", type=click.Choice(KINDS), help="Rule of the hidden bits.  [default: and]")
 @click.option("--k", type=int,
-              help="Number of hidden bits.  [default: 2]")
+              help="Number of hidden bits, which sizes the head; of --data the rows decide how "
+                   "many columns the rule has.  [default: 2; with --data: 3]")
 @click.option("--T", "T", type=int, help="Number of bits, the context length.  [default: 64]")
 @click.option("--m", type=int, help="Number of training examples.  [default: by task, k and T]")
 @click.option("--p", type=float, help="P(bit = 1).  [default: the p that balances the labels]")
@@ -96,7 +97,7 @@ def saved_with(record):
 
 
 OF_TABLES = "label", "positive", "drop", "delimiter", "holdout", "negations"
-OF_TASKS = "task", "k", "T", "m", "p", "noise", "level", "table", "redraw"
+OF_TASKS = "task", "T", "m", "p", "noise", "level", "table", "redraw"
 
 
 def plan_task_of(options):

@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 
-from minitf.checks import bits, checked, instance, real, require, shape
+from minitf.checks import bits, checked, instance, integer, real, require, shape
 from minitf.lab.certainty import certainty
 from minitf.lab.datasets import Table
 from minitf.lab.holdout import wilson
@@ -24,7 +24,7 @@ def whole_table(name, table):
 
 
 @checked
-def plan_table(table: whole_table, *, model=None, method="auto", H=None, radius=None,
+def plan_table(table: whole_table, k=None, *, model=None, method="auto", H=None, radius=None,
                steps=None, seed=0, holdout=0.2, negations: bool = True):
     """Check every option against a user's own bits (datasets.Table) and split them: a Plan as of
     plan_task.
@@ -37,7 +37,9 @@ def plan_table(table: whole_table, *, model=None, method="auto", H=None, radius=
     T = table.X.shape[1]
     split_rng, training_rng, shuffle_rng = streams(seed, 3)
     holdout = real("holdout", holdout, "a share above 0 and below 1", lambda share: 0 < share < 1)
-    tries = tries_of(T, min(3, T), model, method, H, radius, steps, negations)
+    require(k is None or 1 <= integer("k", k) <= T, "k",
+            f"an integer from 1 to {T}, the number of columns", k)
+    tries = tries_of(T, min(3, T) if k is None else k, model, method, H, radius, steps, negations)
     rows, held = stratified_split(table.X, table.y, holdout, split_rng)
     both = f"a share that leaves some of the {len(table.y)} rows to train on"
     require(len(rows), "holdout", both, holdout)
@@ -49,9 +51,9 @@ def plan_table(table: whole_table, *, model=None, method="auto", H=None, radius=
         seconds = time.perf_counter() - start
         tried = next(one for one in tries if one.name == answer.name)
         known = asked(table, held, answer) | said(answer, table.names)
-        known["certificate"] = sure_of(answer, tries, table, held, shuffle_rng)
+        known["certificate"] = sure_of(answer, tries, table, held, k, shuffle_rng)
         return answer.result, record_of(
-            answer.result, seconds, X, y, answer.rule.support, label=table.label,
+            answer.result, seconds, X, y, answer.rule.support, label=table.label, k=k,
             description=f"{table.label} from {T} columns", names=list(table.names),
             positive=table.positive, notices=list(table.notices), rows=len(table.y),
             distinct=distinct(table.X), model=kind(tried.model), seed=seed,
@@ -60,7 +62,7 @@ def plan_table(table: whole_table, *, model=None, method="auto", H=None, radius=
     return Plan(tries[-1].model, tries[-1].train, run, longest(tries))
 
 
-def sure_of(answer, tries, table, held, rng):
+def sure_of(answer, tries, table, held, k, rng):
     """What is certain about the error, from all rows in an order that was drawn. The first half is
     decided from all tries: which one answered here was known from the other half too."""
     def again(X, y):
@@ -69,7 +71,7 @@ def sure_of(answer, tries, table, held, rng):
     order = rng.permutation(len(table.y))
     doubt = None if answer.certain else "nothing: which columns decide is not certain"
     X, y = table.X[order], table.y[order]
-    return certainty(answer.result, X, y, train_again=again, logits=answer.result.logits(X),
+    return certainty(answer.result, X, y, k=k, train_again=again, logits=answer.result.logits(X),
                      rows=(lambda: table.X[held]) if len(held) > 1 else None,
                      without=doubt, examples="rows of the table")
 

@@ -85,7 +85,7 @@ BAD = [
     ("--data used.csv --level 1", "--level: expected only without --data"),
     ("--data used.csv --table 01", "--table: expected only without --data"),
     ("--data used.csv --no-redraw", "--redraw: expected only without --data"),
-    ("--data used.csv --k 6", "--k: expected only without --data, got 6"),
+    ("--data used.csv --k 6", "--k: expected an integer from 1 to 5, the number of columns, got 6"),
     ("--data used.csv --label crash", r"--label: expected a column of used.csv \(a, b, c, d, e, y\), got 'crash'"),
     ("--data used.csv --holdout 1", "--holdout: expected a share above 0 and below 1"),
     ("--data tiny.csv", "tiny.csv: column y: expected both labels, got 0 in every row"),

@@ -268,11 +268,11 @@ def test_the_rows_held_out_decide_and_set_the_chance(monkeypatch):
 
 
 def test_the_support_of_a_table_is_that_of_its_rule():
-    for options in ({}, {"negations": False}, {"seed": 1}):
+    for options in ({}, {"k": 2}, {"negations": False}, {"seed": 1}):
         result, record = own_table.plan_table(a_table(100, 8), **options).run()
         assert record["support_found"] == ["b", "d"] and record["rule"] == "b and d" and record["certain"]
         assert record["table"] == [0, 0, 0, 1] and record["rule_train_accuracy"] == record["rule_holdout_accuracy"] == 1
-        assert record["k"] is None and result.negations is options.get("negations", True)
+        assert record["k"] == options.get("k") and result.negations is options.get("negations", True)
 
 
 # The record
@@ -360,6 +360,8 @@ def test_a_bad_task_is_refused_at_once(monkeypatch, options, message):
 
 
 @pytest.mark.parametrize("m, options, message", [
+    (60, dict(k=6), "^k: expected an integer from 1 to 5, the number of columns, got 6"),
+    (60, dict(k=0), "^k: expected an integer from 1 to 5"),
     (60, dict(holdout=0.0), "^holdout: expected a share above 0 and below 1"),
     (60, dict(holdout=math.nan), "^holdout: expected a share above 0 and below 1"),
     (60, dict(holdout=0.999), "^holdout: expected a share that leaves some of the 60 rows to train on, got 0.999"),
