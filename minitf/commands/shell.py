@@ -81,10 +81,10 @@ class Commands(click.Group):
         except Exception as error:
             code, text = 3, f"Error: a defect of minitf: {type(error).__name__}: {error}"
             lines = traceback.format_exc()
-            if stop.number is not None:             # what Ctrl-C became on its way
-                code, text, lines = 128 + stop.number, f"interrupted: {stop.said()}", ""
         finally:
             sys.stdout = stdout
+        if stop.number is not None and code in (2, 3):          # what Ctrl-C became on its way
+            code, text, lines = 128 + stop.number, f"interrupted: {stop.said()}", ""
         click.echo(harmless(lines) + shortened(harmless(" ".join(text.split()))), err=True)
         sys.exit(code)
 

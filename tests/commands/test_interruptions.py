@@ -172,3 +172,17 @@ def test_a_full_disk_names_the_file(run, monkeypatch, tmp_path, name):
     monkeypatch.setattr(files.os, name, full)
     one_line(run("learn", "--T", 8, "--k", 1, "--save", "model.npz"), "^Error: model.npz: No space left on device$")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_ctrl_c_becomes_on_its_way_is_an_interruption_still(run, monkeypatch):
+    """A library may turn it into an error of its own: matplotlib's affine_transform into a TypeError."""
+    def turned(*args, **options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("incompatible function arguments") from None
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    monkeypatch.setattr("minitf.trust.explain.explain", turned)
+    assert run("explain") == (130, "", "interrupted: nothing was written\n")
+    assert run("explain", "--nonsense")[0] == 2          # and the next command is judged by itself
