@@ -87,8 +87,10 @@ def fit_quietly(*args, **options):
 
 def read_examples(X, y):
     """Bits X and y, and the names of the columns where X is a data frame."""
-    X, names = read_bits(X)
-    return *examples(X, y if names is None else np.asarray(y)), names
+    names = None
+    if hasattr(X, "columns"):                   # else `examples` looks at the bits, once
+        (X, names), y = read_bits(X), np.asarray(y)
+    return *examples(X, y), names
 
 
 def checked_model(model, X, train):

@@ -40,7 +40,8 @@ class OnMatrices:
 
 def convex_set(name, value):
     """Return value; it must project."""
-    require(hasattr(value, "project"), name, "a set with .project", value, TypeError)
+    able = callable(getattr(value, "project", None))
+    require(able, name, "a set with .project", value, TypeError)
     return value
 
 
