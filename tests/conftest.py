@@ -1,8 +1,25 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that every room's tests share, and which parameters wait for the slow run."""
+import os
 import warnings
+from collections import Counter
+
+# before NumPy: what a trial finds to the last bit depends on how BLAS sums, and workers have one thread each
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 import numpy as np
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """every(n): one in n of the parameters of a test is tried at once, along the diagonal of a grid; the others are slow."""
+    seen = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("every"):
+            n, i = mark.args[0], seen[test := (item.path, item.originalname)]
+            seen[test] += 1
+            if i % n != i // n % n:
+                item.add_marker("slow")
 
 
 @pytest.fixture

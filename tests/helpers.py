@@ -1,7 +1,10 @@
 """What every room's tests compare and freeze with."""
+import functools
 from pathlib import Path
 
 import numpy as np
+
+from minitf.trust.golden import golden_cases
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,3 +22,9 @@ def frozen(x):
     x = np.array(x)
     x.flags.writeable = False
     return x
+
+
+@functools.cache
+def attention_cases():
+    """The golden cases of attention, read once."""
+    return golden_cases("attention")

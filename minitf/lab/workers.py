@@ -3,7 +3,7 @@ concurrent.futures.Executor.
 
     with crew(jobs=2) as workers:
         workers.submit(job)
-        for record in workers.finished(): ...       the trials that are done by now, at least one
+        for record in workers.finished(): ...       the trials that are done by now
 
 A worker may die (killed, out of memory): its trial is lost, not the sweep. The trial is handed out
 again.
@@ -13,7 +13,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from queue import Empty, SimpleQueue
 
 from minitf.files import stop
 from minitf.lab.trial import trial
@@ -43,18 +44,25 @@ class Crew:
 
     def __init__(self, executor, renew=None):
         self.executor, self.renew, self.jobs, self.breakdowns = executor, renew, {}, 0
+        self.done = SimpleQueue()       # Ctrl-C within `futures.wait` can leave their locks locked
 
     def submit(self, job):
         try:
-            self.jobs[self.executor.submit(trial, job)] = job
+            with stop.held():
+                future = self.executor.submit(trial, job)
+                self.jobs[future] = job
+                future.add_done_callback(self.done.put)
         except BrokenExecutor:
             self._start_again([job])
 
     def finished(self):
-        """Yield the records of the trials that are done by now; waits for one, or for a loss.
+        """Yield the records of the trials that are done by now; waits for an end, or for a loss.
         Errors: RuntimeError."""
-        done = [(self.jobs.pop(future), future)
-                for future in wait(self.jobs, return_when=FIRST_COMPLETED).done]
+        ended = []
+        while not ended or not self.done.empty():
+            with contextlib.suppress(Empty):    # a signal just before a wait is seen at its end
+                ended.append(self.done.get(timeout=1))
+        done = [(self.jobs.pop(future), future) for future in ended if future in self.jobs]
         lost, failure = [job
                          for job, future in done
                          if isinstance(future.exception(), BrokenExecutor)], None

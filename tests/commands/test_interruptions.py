@@ -131,6 +131,7 @@ def pressed_at(monkeypatch, name, call, after):
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)     # also where Ctrl-C is ignored
 
 
+@pytest.mark.every(2)
 @TWICE
 def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_path, words):
     invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
@@ -143,6 +144,7 @@ def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_pa
         assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.every(3)
 @TWICE
 @pytest.mark.parametrize("call, after", [(1, False), (1, True), (2, False), (2, True)])
 def test_ctrl_c_at_the_rename_says_what_is_written(run, monkeypatch, tmp_path, words, call, after):

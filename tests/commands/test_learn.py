@@ -67,6 +67,7 @@ def test_the_report_of_noisy_labels_tells_both_accuracies(run):
     (("--task", "parity", "--k", 1, "--T", 4), ["Task       parity of 1 of 4 bits; "]),
     (("--task", "symmetric", "--table", "0,1,0", "--T", 8, "--steps", 20), ["Task       symmetric rule 010 of 2 of 8"]),
 ])
+@pytest.mark.every(3)
 def test_reports_of_other_models_and_tasks(run, options, lines):
     code, out, err = run("learn", "--seed", 3, "--verbose", *options)
     assert code in (0, 1) and re.fullmatch(r"(training: .*\n)*", err) and "Traceback" not in out      # slow machines show the line

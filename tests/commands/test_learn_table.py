@@ -58,6 +58,7 @@ def sentence(run, tmp_path, X, y, *options, names=None):
     return code, out.split("\n\n")[-1].splitlines(), out
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("rule, said", [
     (lambda X: X[:, 1] & (1 - X[:, 7]), "f1 and not f7"), (lambda X: 1 - X[:, 5], "not f5"),
     (lambda X: 1 - (X[:, 1] & X[:, 2]), "not all of f1, f2"),
@@ -133,6 +134,7 @@ def test_predict_says_where_the_rule_differs(run, tmp_path):
         assert row.get("rule") == (int(rule) if differs else None)
 
 
+@pytest.mark.slow
 def test_a_label_that_was_taken_is_named_beside_the_verdict(run, tmp_path):
     X = np.random.default_rng(9).integers(0, 2, (200, 8))
     code, lines, out = sentence(run, tmp_path, X, X[:, 2])

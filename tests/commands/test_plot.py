@@ -344,6 +344,7 @@ def test_a_grid_shows_every_cell_and_what_was_published(plot, tmp_path, monkeypa
         assert code == 2 and message in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_series_that_differ_in_an_option_alone_are_told_apart(drawn, tmp_path):
     files = [invent(tmp_path / f"{i}.jsonl", **more) for i, more in enumerate(({}, {"ambiguous": "keep"}, {"rate": 0.9}))]
     (panels,), _ = drawn(*files)

@@ -100,8 +100,8 @@ def test_a_cluster_that_does_not_answer_is_one_line(run, monkeypatch):
 
 def test_workers_that_keep_dying_are_one_line(run, monkeypatch):
     monkeypatch.setattr(workers, "Processes", lambda *args: Fragile([None, None] + ["future"] * 99))
-    monkeypatch.setattr(workers.Crew, "__init__", lambda self, executor, renew: vars(self).update(
-        executor=executor, renew=None, jobs={}, breakdowns=0))
+    begin = workers.Crew.__init__
+    monkeypatch.setattr(workers.Crew, "__init__", lambda self, executor, renew: begin(self, executor))
     code, out, err = run("sweep", "--out", "runs.jsonl", "--T", 16, "--m", 30, "--method", "screening")
     assert code == 2 and "the workers died" in err and "2 finished runs are kept in runs.jsonl" in err
     assert err.count("\n") == 1 and len(journal.read("runs.jsonl")) == 2
@@ -122,6 +122,7 @@ def test_killed_and_started_again_it_repeats_nothing_and_leaves_no_worker(tmp_pa
     assert stripped(journal.read(tmp_path / "runs.jsonl")) == stripped(records)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3])
 def test_ctrl_c_while_the_workers_start_is_one_line(tmp_path, seconds):
     process = child(tmp_path, "--T", 16, "--m", 40, "--reps", 40, "--jobs", 2)

@@ -23,6 +23,7 @@ def test_forward_equals_loops(name, forward):
         assert np.ptp(want) > 1e-3 * np.abs(want).max()
 
 
+@pytest.mark.every(4)
 @both_ways
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("gpt-")) for name in CASES])
 def test_pullback_is_the_derivative(name, forward):
@@ -57,6 +58,7 @@ def test_float32_stays_float32(name, forward):
     assert np.allclose(logits, forward(params, X, model)[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.every(4)
 @both_ways
 @every_preset
 def test_pullback_of_the_usual_models_is_the_derivative(rng, model, forward):

@@ -127,6 +127,7 @@ def test_signals_at_random_moments(tmp_path):
 EARLY = ("click", "numpy", "minitf.commands.learn", "minitf.lab.trial", "matplotlib", "minitf.lab.figures.single")
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("name", EARLY)
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_during_an_import_is_one_line(tmp_path, name, number, code):

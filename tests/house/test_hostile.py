@@ -2,6 +2,7 @@
 
 The table of valid calls is `valid_calls`, what is done to them and what must come of it `hostile`.
 """
+import importlib
 import inspect
 import random
 import warnings
@@ -11,33 +12,38 @@ from time import process_time
 import numpy as np
 import pytest
 from hostile import FOREIGN, KNOWN, fault, shown, values
-from valid_calls import CALLS, call, floats, surface
 
 SLOW = 0.02             # seconds of a valid call, by which it is drawn less often
 
 
-def judged_calls():
+@pytest.fixture(scope="module")
+def table():
+    """The module of the valid calls; what they need takes a second to build."""
+    return importlib.import_module("valid_calls")
+
+
+def judged_calls(table):
     """The valid calls, their answers and what they take, pullbacks included."""
     found = {}
-    for name, one in CALLS.items():
+    for name, one in table.CALLS.items():
         start = process_time()
         answer = one()
         answer = list(islice(answer, 3)) if hasattr(answer, "__next__") else answer
         found[name] = one, answer, process_time() - start
         if isinstance(answer, tuple) and len(answer) == 2 and inspect.isfunction(answer[1]):
             y = answer[0]
-            dy = tuple(floats(*part.shape) for part in y) if isinstance(y, tuple) else floats(*y.shape)
-            back = call(answer[1], dy)
+            dy = tuple(table.floats(*part.shape) for part in y) if isinstance(y, tuple) else table.floats(*y.shape)
+            back = table.call(answer[1], dy)
             found[f"{name} pullback"] = back, back(), 0.0
     return found
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory):
+def calls(table, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.chdir(tmp_path_factory.mktemp("hostile"))         # a hostile path may be a file's name
-        yield judged_calls()
+        yield judged_calls(table)
 
 
 def faults(calls, count, seed):
@@ -63,9 +69,10 @@ def unexpected(lines):
     return [line for line in lines if not any(known in line for known in KNOWN)]
 
 
-def test_every_public_function_and_method_has_a_valid_call():
-    listed = {name.split(" ")[0] for name in CALLS}
-    assert surface() == listed, (sorted(surface() - listed), sorted(listed - surface()))
+def test_every_public_function_and_method_has_a_valid_call(table):
+    listed = {name.split(" ")[0] for name in table.CALLS}
+    public = table.surface()
+    assert public == listed, (sorted(public - listed), sorted(listed - public))
 
 
 def test_valid_calls_pass_without_a_warning(calls):
@@ -90,12 +97,14 @@ def test_a_hundred_thousand_hostile_calls(calls):
 @pytest.mark.parametrize("wrong, said", [
     (lambda x: x, "taken"), (lambda x: float("".join("x")), "names none"), (lambda x: 1 / 0, "ZeroDivisionError"),
     (lambda x: warnings.warn("oh", stacklevel=1), "warns"), (lambda x: [0 for _ in iter(int, 1)], "too long")])
-def test_what_a_careless_function_does_is_seen(wrong, said, monkeypatch):
+def test_what_a_careless_function_does_is_seen(wrong, said, table, monkeypatch):
     monkeypatch.setattr("hostile.SECONDS", 0.05)
-    assert said in fault(call(wrong, 2.0), "x", "abc", "junk")
+    assert said in fault(table.call(wrong, 2.0), "x", "abc", "junk")
 
 
-def test_writing_into_an_argument_and_nan_from_numbers_are_seen():
+def test_writing_into_an_argument_and_nan_from_numbers_are_seen(table):
+    call, floats = table.call, table.floats
+
     def careless(x):
         x[0] = 3
         return x - np.inf * 0

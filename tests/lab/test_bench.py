@@ -83,6 +83,7 @@ def test_attention_is_the_same_function(dtype):
     assert max(errors.values()) <= bench.TOL[dtype] / 10
 
 
+@pytest.mark.slow
 def test_turns_measure_the_call_and_spare_the_slow():
     def sleeps(seconds):
         return lambda: time.sleep(seconds)

@@ -45,6 +45,7 @@ def test_a_second_interruption_knows_of_the_runs(tmp_path):
         assert stop.said() == f"written {tmp_path / 'runs.jsonl'}"
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("run_number", [1, 5, 11, 12])
 @pytest.mark.parametrize("what", touched(Path("runs.jsonl")))
 def test_what_the_file_lacks_is_written_again(tmp_path, what, run_number):

@@ -36,6 +36,7 @@ def test_few_distinct_rows_held_out_give_no_verdict():
     assert record["rows"] == 120 and record["distinct"] == len({row.tobytes() for row in rows[:12]})
 
 
+@pytest.mark.slow
 def test_random_labels_of_copied_rows_are_not_learned(monkeypatch):
     monkeypatch.setattr("minitf.learn.table_rule.STARTS", 1)
     monkeypatch.setattr("minitf.learn.table_rule.STEPS", 100)

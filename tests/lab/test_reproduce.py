@@ -301,6 +301,7 @@ def test_pictures(run):
     assert code == 0 and not err and open("x.png", "rb").read(4) == b"\x89PNG"
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name, sizes", [
     ("and-grid", dict(lengths=(20, 30), sizes=(40, 60), trials=1)),
     ("max-margin", dict(runs=4, steps=500, svm_steps=300, ns=(5,), ds=(5, 10), rank_runs=2)),

@@ -57,6 +57,7 @@ def trained(task, method, T):
     return [run for run in runs_of(f"{task}-{method}", T) if run["success"] is not None]
 
 
+@pytest.mark.slow
 def test_the_table_of_the_head_is_what_the_runs_say():
     _, rows = rows_below("T | m* | AND: m90")
     assert len(rows) == 7

@@ -238,6 +238,7 @@ def test_wilson_solves_its_equation_and_agrees_with_scipy(n):
                 assert abs(abs(right / n - q) - norm.ppf(0.975) * math.sqrt(q * (1 - q) / n)) < 1e-12
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("m, flipped, learned", [
     (50, 0.45, False), (100, 0.0, True), (60, 0.25, False), (200, 0.1, True), (120, 0.4, False), (60, 0.5, False)])
 def test_a_table_is_learned_if_the_wilson_interval_lies_above_chance(monkeypatch, m, flipped, learned):

@@ -275,6 +275,7 @@ def test_rows_count_runs_and_keep_the_ambiguous_out(tmp_path):
     assert small["m90_any"] <= small["m90"]
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_the_order_of_lines_or_on_other_files(tmp_path):
     one, two = invent(tmp_path / "a.jsonl"), invent(tmp_path / "b.jsonl", method="adam", model="gpt")
     runs = read_runs([one])

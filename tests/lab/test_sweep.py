@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def test_without_any_success_the_design_stops_at_the_cap_with_few_trials():
     assert asked(adaptive(36, 3), lambda m: 1.0)[0] == {m: 3 for m in (18, 21, 25, 30, 36)}
 
 
+@pytest.mark.slow
 def test_a_task_without_a_competitor_is_swept_too(tmp_path):
     records = sweep(tmp_path / "runs.jsonl", T=[3], reps=4, executor=Here())
     assert {record["m_star"] for record in records} == {0} and len({record["m"] for record in records}) > 2
@@ -276,6 +278,32 @@ def test_what_broken_executors_lose_is_handed_out_again(breaks):
     assert sorted(record["rep"] for record in records) == [0, 1, 2, 3] and not crew.jobs
 
 
+def test_an_interruption_at_any_moment_leaves_no_future_locked():
+    """The executor's own thread needs their locks to end."""
+    class Never(Here):
+        def submit(self, function, *args):
+            return concurrent.futures.Future()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    crew = workers.Crew(Never())
+    for rep in range(200):
+        crew.submit(a_job(rep=rep))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for i in range(40):
+            with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + i % 30))
+                list(crew.finished())
+            looking = threading.Thread(target=lambda: [future.running() for future in crew.jobs], daemon=True)
+            looking.start()
+            looking.join(10)
+            assert not looking.is_alive()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_workers_that_always_die_end_the_sweep(tmp_path):
     crew = workers.Crew(Fragile(["future"] * 99), lambda: Fragile(["future"] * 99))
     crew.submit(a_job())
@@ -286,6 +314,7 @@ def test_workers_that_always_die_end_the_sweep(tmp_path):
         sweep(tmp_path / "runs.jsonl", T=[16], executor=Fragile(["future"]))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(tmp_path):
     killed = []
 

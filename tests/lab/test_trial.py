@@ -109,6 +109,7 @@ def test_a_limit_ends_the_training_and_is_no_success():
     assert identity(method="adam", limit=math.inf)["limit"] is None
 
 
+@pytest.mark.slow
 def test_exact_search_names_one_of_the_supports_that_explain_the_first_set():
     """Right as often as one of N at random is: the best that any learner can do."""
     right, expected, spread = 0, 0.0, 0.0
@@ -194,6 +195,7 @@ def test_adam_is_unconstrained_and_tuned_but_for_parity():
     assert sets == [{}] and abs(taught[0].params["q"]).sum() > model.radius
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("rule", [
     {"task": "threshold", "k": 3, "level": 2}, {"task": "symmetric", "k": 3, "table": [0, 1, 1, 0]},
     {"task": "junta", "k": 3, "table": [0, 1, 1, 0, 1, 0, 1, 1]}])

@@ -42,6 +42,7 @@ def test_a_head_on_negations_takes_the_columns_of_the_table(tmp_path):
             load(tmp_path / "model.npz")
 
 
+@pytest.mark.slow
 def test_on_the_columns_alone_it_is_warned_of():
     for seed in range(3):
         X, y = drawn(seed)

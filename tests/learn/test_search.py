@@ -41,6 +41,7 @@ def inside(heads, model):
         (np.abs(heads.w) <= model.bound * slack).all() and (np.abs(heads.c) <= model.bound * slack).all()
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("kind", ["and", "majority", "parity"])
 @pytest.mark.parametrize("radius, bound", [(None, None), (0.9, 0.7), (7.3, 2.1), (100.0, 1000.0)])
 def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):
@@ -216,6 +217,7 @@ def test_steps_cap_the_search():
         assert len(result.history["step"]) == min(steps, len(fit(X, y).history["step"]))
 
 
+@pytest.mark.slow
 def test_mirror_steps_find_what_euclidean_steps_alone_do_not():
     """AND of 3 of 1024 bits from 50 examples, one descent: of 20 seeds 19 with mirror steps, 6 without."""
     learned = {True: 0, False: 0}

@@ -16,6 +16,7 @@ def table(seed, name, T=60, m=500, noise=0.02):
     return rule, X, rule(X) ^ (rng.random(m) < noise)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", LITERALS)
 @pytest.mark.parametrize("noise", [0, 0.05])
 def test_rules_are_found_and_certain(name, noise):

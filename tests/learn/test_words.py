@@ -150,6 +150,7 @@ def test_all_tables_of_up_to_three_columns():
             assert len(check(table, NAMES[:k])) <= 54 and "table" not in check(table, NAMES[:k])
 
 
+@pytest.mark.slow
 def test_random_tables_of_four_to_six_columns(rng):
     for k, n in (4, 600), (5, 60), (6, 10):
         for _ in range(n):

@@ -34,6 +34,7 @@ def test_fit_keeps_every_iterate_in_the_class_of_the_network(query):
     assert len(seen) == 25 * 6 * 1 * 2 and (np.max(seen, axis=0) > 0.999).all()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("model", [ModelConfig.gpt(8, H=2, d=8), ModelConfig.gpt(8, L=2, H=2, d=8), ModelConfig.mlp(8),
                                    ModelConfig.network(8, d=11)], ids=["gpt", "gpt-2", "mlp", "network"])
 def test_fit_trains_every_preset_and_files_keep_it(model, tmp_path):

@@ -145,6 +145,7 @@ def test_the_gap_is_infinite_where_nothing_certifies():
     assert frank_wolfe_gap({"x": TRUE}, {"x": 0 * TRUE}, {}) == 0
 
 
+@pytest.mark.slow
 def test_momentum_needs_far_fewer_steps_on_a_narrow_valley():
     scales = np.logspace(0, 1.5, 20)
 
@@ -172,6 +173,7 @@ def test_any_object_that_projects_is_a_set(momentum):
     assert np.abs(it.params["x"] - best).max() < 1e-9 and it.gap == math.inf
 
 
+@pytest.mark.slow
 def test_a_first_step_far_outside_an_intersection_is_certified_without_a_warning():
     common = Intersection([Ball("l21", 1.0), Ball("spectral", 0.7)])
     B, C = 1e4 * rng.standard_normal((50, 8)), 1e4 * rng.standard_normal((50, 5))
@@ -185,6 +187,7 @@ def test_a_first_step_far_outside_an_intersection_is_certified_without_a_warning
             assert common.contains(it.params["W"])
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("constraints", [{}, {"x": Ball("l1", 1.0)}])
 def test_a_point_at_rest_stays_at_rest(constraints):
     """The step size once grew there by a tenth for ever, until it overflowed and the caller was blamed."""

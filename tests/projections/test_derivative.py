@@ -11,6 +11,7 @@ SETS += [lambda f: Simplex(9 * f), lambda f: Box(-f, 2 * f)]
 sets = pytest.mark.parametrize("make", SETS, ids=[*KINDS, "simplex", "box"])
 
 
+@pytest.mark.every(3)
 @sets
 @pytest.mark.parametrize("shape", [(5, 4), (3, 6), (2, 4, 4), (7,)])
 @pytest.mark.parametrize("size", [0.6, 1.0, 40.0])

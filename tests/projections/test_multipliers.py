@@ -82,6 +82,7 @@ def test_vectors_at_any_length_and_distance(name, n):
     assert np.median(counts) <= 100
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("scale", [0.7, 2, 300])
 def test_the_pairs_of_matrices_agree_with_the_search_for_all_pairs(scale):
     found = 0

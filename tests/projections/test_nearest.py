@@ -27,6 +27,7 @@ def test_certificate(kind, name):
         certify(ball, x, ball.project(x))
 
 
+@pytest.mark.every(2)
 @kinds
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -135,6 +136,7 @@ def oracle(kind, M, r):
         return np.array([[float(new[j][i]) for j in range(d)] for i in range(n)])
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("nuclear", "spectral")])
 @pytest.mark.parametrize("name", ["tall", "wide", "ties", "rank one", "square"])
 @pytest.mark.parametrize("fraction", [0.01, 0.5])

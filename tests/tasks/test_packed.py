@@ -100,6 +100,7 @@ def test_a_predictor_gives_the_logits_of_forward(model):
     assert np.abs(logits - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", ["and", "or", "majority", "junta", "parity"])
 def test_supports_and_training_are_those_of_ordinary_bits(kind):
     rng = np.random.default_rng(5)

@@ -45,6 +45,7 @@ def instance(rng, name):
     return task, task.sample(rng, int(rng.choice([1, 3, 6, 12, 25, 60]))), dict(level=level, table=table)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", KINDS + UNKNOWN)
 def test_supports_are_those_of_brute_force(name):
     rng, several = np.random.default_rng(len(name)), []
@@ -100,6 +101,7 @@ def test_parity_checks_survivors_on_every_example():
     assert consistent_supports(X, y ^ X[:, 2], "parity", 2, limit=None) == [(0, 2)]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("kind", ["and", "or", "majority", "parity"])
 def test_the_mean_number_of_competitors_is_exact(kind):
     T, k, m, n = 14, 3, 8, 500
@@ -129,6 +131,7 @@ LONG = [("and", 1 << 16, 3, 182, {}), ("or", 1 << 16, 3, 182, {}), ("and", 1024,
         ("symmetric", 64, 3, 1000, {}), ("symmetric", 128, 2, 200, {})]
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("kind, T, k, m, options", LONG)
 def test_long_samples_determine_their_support_and_noisy_ones_have_none(kind, T, k, m, options):
     for noise in (0.0, 0.1):

@@ -121,6 +121,7 @@ def test_balanced_p_of_thresholds_against_many_digits(k):
             assert abs(exact - p) <= 2.3e-16
 
 
+@pytest.mark.slow
 def test_balanced_p_of_every_junta_of_three_is_the_best_there_is():
     grid = np.linspace(0, 1, 2001)[1:-1]
     seen = {"balanced": 0, "never balanced": 0}
@@ -304,6 +305,7 @@ def test_drawn_tasks_are_balanced_where_they_can_be(kind, k):
             assert 0.3 <= np.mean(task.table) <= 0.7 and min(task.influences()) > 0
 
 
+@pytest.mark.slow
 def test_supports_and_tables_are_drawn_uniformly():
     rng, n = np.random.default_rng(1), 3000
     tasks = [sample_task(rng, "junta", 4, 2) for _ in range(n)]

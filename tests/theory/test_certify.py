@@ -46,6 +46,7 @@ def rules(T, most):
                 yield from (Rule(support, table, T) for support in supports)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("negations", [False, True])
 def test_the_prior_sums_to_at_most_one(negations):
     for k in (0, 1, 2):

@@ -185,6 +185,7 @@ def quick(c):
     return {"W_V": matrix} | ({"W_C": matrix, "W_QK": ["ds", "vol"]} if isinstance(c, LayerBudgets) else {})
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("c, unused, C2, logcov", CLASSES)
 def test_nondecreasing_in_every_budget(c, unused, C2, logcov):
     """C2 strictly; the smallest bounds under the split made for C2 up to 2 % here; under searched shares exactly."""

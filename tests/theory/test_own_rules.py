@@ -14,6 +14,7 @@ from minitf.theory.table import NORMS, bound_table, narrow, position_width, task
 OWN = {"threshold": {"level": 2}, "symmetric": {"table": [0, 1, 1, 0]}, "junta": {"table": [0, 0, 1, 0, 0, 1, 1, 1]}}
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", OWN)
 def test_the_class_is_that_of_the_construction_and_the_yardsticks_are_those_of_the_rule(kind):
     c, beta = task_class(kind, 64, 3, **OWN[kind])
@@ -55,6 +56,7 @@ def test_at_least_one_is_or_and_its_negation_costs_the_same():
     assert (row["averages"], row["m_star"]) == (other["averages"], other["m_star"])
 
 
+@pytest.mark.slow
 def test_the_command_takes_level_and_table(run):
     code, out, _ = run("bound", "--task", "junta", "--k", 2, "--table", "0010", "--T", "16,32")
     assert code == 0 and "Class: junta 0010 of 2 of T bits by one head" in out

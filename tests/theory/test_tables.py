@@ -96,6 +96,7 @@ def test_bad_classes(arguments, error, words):
 
 # ---- how many examples ------------------------------------------------------------------------------------------
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("task", ["and", "parity"])
 def test_rows_are_what_the_functions_say(task):
     """Every column of one row: the crossing of its bound to 0.5 %, the yardsticks exactly."""
@@ -140,6 +141,7 @@ def test_the_trained_class_holds_the_rule_with_margin_one_half():
         assert ((2 * y - 1) * (f - 0.5)).min() >= 0.5 - 1e-9 and abs(v.sum() / 2 - middle) <= W / 2
 
 
+@pytest.mark.slow
 def test_certified_at_a_users_own_m():
     (row,), found = bound_table(2, [20], m=500), bound_table(2, [20])
     at = row.pop("at_m")
@@ -289,6 +291,7 @@ def test_json_is_the_table(run):
     assert list(record) == ["task", "level", "table", "rule", "k", "eps", "delta", "norms", "rows", "reading", "rademacher", "version"]
 
 
+@pytest.mark.slow
 def test_report_by_default(run):
     """The numbers of the table, and how to read them: for the class that the theory tabulates."""
     code, out, err = run()
@@ -371,6 +374,7 @@ def test_plot_without_matplotlib(run, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_figure_shows_growth_and_no_sizes(monkeypatch):
     """Every line of the left panel starts at 1; on the right the estimates, single positions and scaled bounds."""
     pytest.importorskip("matplotlib")

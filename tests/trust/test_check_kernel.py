@@ -41,6 +41,7 @@ def desk(run, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_right_kernel_and_what_it_was_not_asked(run, desk):
     code, out, err = run("check", "kernel", "mine:right", "--without", "grouped,broadcast",
                          "--random", 6, "--seed", 3)
@@ -103,6 +104,7 @@ def test_random_cases_are_repeatable_and_shrink_to_the_fault():
     assert "sinks" in script(build(small), "a:b")
 
 
+@pytest.mark.slow
 def test_no_right_kernel_is_refused_in_any_format():
     """One that rounds the weights and dS to the format before its products, as fused kernels do, too."""
     from minitf.trust.frameworks import textbook

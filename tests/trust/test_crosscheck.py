@@ -47,8 +47,13 @@ from minitf.trust.golden import load_golden
 pytestmark = pytest.mark.slow
 
 GOLDEN_ONLY = {"no keys", "bias", "sinks", "window", "segments", "keep", "lse", "lse of empty rows"}
-ASKED = [q for q in questions(seed=1, count=60) if q.kind == "attention"]
 GOOD = Peer("plain", plain)
+
+
+@functools.cache
+def asked():
+    """The golden cases of attention, and 60 random ones, with their answers."""
+    return [q for q in questions(seed=1, count=60) if q.kind == "attention"]
 
 
 # what is asked
@@ -75,19 +80,19 @@ def test_the_cases_of_a_seed_are_the_same_and_another_seed_has_others():
 
 def test_golden_cases_are_asked_with_their_published_tolerances():
     cases = {case.name: case for case in load_golden()}
-    asked = [q for q in ASKED if q.family == "golden vectors"]
-    assert len(asked) == sum(case.op == "attention" for case in cases.values())
-    for q in asked:
+    some = [q for q in asked() if q.family == "golden vectors"]
+    assert len(some) == sum(case.op == "attention" for case in cases.values())
+    for q in some:
         case = cases[q.name]
         assert q.tol == case.tol and q.err_plain == case.err_plain["float32"]
         for name, marks in q.zeros.items():             # where both say what must be zero they say the same
             if name in case.exact_zeros and q.options["scale"] != 0:
                 assert np.array_equal(marks, q.expected[name] == 0), (q.name, name)
-    assert set().union(*(q.has for q in asked)) == set(OPTIONS) - {"NaN in masked v", "more than 512 keys"}
+    assert set().union(*(q.has for q in some)) == set(OPTIONS) - {"NaN in masked v", "more than 512 keys"}
 
 
 def test_random_cases_are_tests():
-    for q in ASKED:
+    for q in asked():
         if q.family != "golden vectors" and q.options["scale"] != 0:
             assert all(np.linalg.norm(np.nan_to_num(x)) > 0 for x in q.expected.values()), q.name
             assert not any(np.isnan(x).any() for x in q.expected.values()), q.name     # minitf contains a masked NaN
@@ -106,8 +111,8 @@ def test_the_textbook_formulas_are_minitf_where_no_convention_matters():
 
 # verdicts
 
-def tallied(peer, asked=ASKED, dtypes=("float64", "float32")):
-    return [v for v in verdicts([peer], asked) if v.dtype in dtypes]
+def tallied(peer, some=None, dtypes=("float64", "float32")):
+    return [v for v in verdicts([peer], asked() if some is None else some) if v.dtype in dtypes]
 
 
 def test_a_plain_kernel_agrees_but_for_the_convention_that_it_has():
@@ -119,7 +124,7 @@ def test_a_plain_kernel_agrees_but_for_the_convention_that_it_has():
 
 
 def test_a_convention_must_be_predicted_and_met():
-    leaks = [q for q in ASKED if "NaN in masked v" in q.has]
+    leaks = [q for q in asked() if "NaN in masked v" in q.has]
     named = GOOD._replace(conventions={LEAK: (leaking, plain)})
     assert len(leaks) > 10 and all(v.verdict == DISAGREES for v in tallied(GOOD, leaks))
     assert all(v.verdict == LEAK for v in tallied(named, leaks))
@@ -137,13 +142,13 @@ def averaged(a, o):
 
 
 def test_empty_rows_are_a_mean_or_nan_and_each_is_named():
-    asked = [q for q in questions(seed=0, count=50, golden=False) if q.family == "empty rows"]
+    some = [q for q in questions(seed=0, count=50, golden=False) if q.family == "empty rows"]
     mean = GOOD._replace(run=averaged, conventions={MEAN: (averaging, averaging), EMPTY: (nothing_left, nothing_left)})
-    assert len(asked) > 5 and {v.verdict for v in tallied(mean, asked)} == {MEAN}
+    assert len(some) > 5 and {v.verdict for v in tallied(mean, some)} == {MEAN}
     only_nan = mean._replace(conventions={EMPTY: (nothing_left, nothing_left)})
-    assert {v.verdict for v in tallied(only_nan, asked)} == {DISAGREES}
+    assert {v.verdict for v in tallied(only_nan, some)} == {DISAGREES}
     lost = mean._replace(run=lambda a, o: nothing_left(a, o))
-    assert {v.verdict for v in tallied(lost, asked)} == {EMPTY}
+    assert {v.verdict for v in tallied(lost, some)} == {EMPTY}
 
 
 def test_a_float32_softmax_is_judged_as_that_and_no_worse():
@@ -152,7 +157,7 @@ def test_a_float32_softmax_is_judged_as_that_and_no_worse():
     peer = GOOD._replace(run=single, lacks=("NaN in masked v",), precision=np.float32,
                          conventions={SINGLE: (attention_values, plain)})
     assert {v.verdict for v in tallied(peer, dtypes=["float64"])} <= {SINGLE, UNASKED, AGREES}
-    half = tallied(peer._replace(run=functools.partial(single, digits=np.float16)), ASKED[::4], dtypes=["float64"])
+    half = tallied(peer._replace(run=functools.partial(single, digits=np.float16)), asked()[::4], dtypes=["float64"])
     assert sum(v.verdict == DISAGREES for v in half) > 0.9 * sum(v.verdict != UNASKED for v in half)
 
 
@@ -160,15 +165,15 @@ def test_an_unattended_key_must_have_exactly_zero_gradients():
     def dusty(a, o):
         found = plain(a, o)
         return found | {"dk": found["dk"] + np.finfo(np.float32).tiny * (found["dk"] == 0)}
-    asked = [q for q in ASKED if q.zeros["dk"].any() and "NaN in masked v" not in q.has]
-    assert len(asked) > 10 and {v.verdict for v in tallied(GOOD, asked)} == {AGREES}
-    assert {v.verdict for v in tallied(GOOD._replace(run=dusty), asked)} == {DISAGREES}
+    some = [q for q in asked() if q.zeros["dk"].any() and "NaN in masked v" not in q.has]
+    assert len(some) > 10 and {v.verdict for v in tallied(GOOD, some)} == {AGREES}
+    assert {v.verdict for v in tallied(GOOD._replace(run=dusty), some)} == {DISAGREES}
 
 
 def test_what_a_peer_raises_is_an_answer():
     def broken(a, o):
         raise RuntimeError("no such kernel")
-    v = ask(GOOD._replace(run=broken), ASKED[0], np.float64)
+    v = ask(GOOD._replace(run=broken), asked()[0], np.float64)
     assert (v.verdict, v.ratio, v.why) == (DISAGREES, math.inf, "RuntimeError: no such kernel")
 
 
@@ -249,7 +254,7 @@ def caught(peer, fault, asked):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_in_every_case_that_it_touches(fault):
-    few = [q for q in ASKED[::2] if q.options["scale"] != 0]
+    few = [q for q in asked()[::2] if q.options["scale"] != 0]
     count, passed = caught(GOOD, fault, few)
     assert count >= 10 and passed == []
 
@@ -259,7 +264,7 @@ def test_all_conventions_together_excuse_no_fault(fault):
     every = {name: both for peer in PEERS["torch"] + PEERS["jax"] for name, both in peer.conventions.items()
              if peer.kind == "attention" and name != SINGLE}
     assert set(every) == set(MEANING) - {SINGLE}
-    count, passed = caught(GOOD._replace(conventions=every), fault, [q for q in ASKED[::3] if not is_causal_fails(q)])
+    count, passed = caught(GOOD._replace(conventions=every), fault, [q for q in asked()[::3] if not is_causal_fails(q)])
     assert count >= 10 and passed == []
 
 
@@ -268,6 +273,7 @@ def test_all_conventions_together_excuse_no_fault(fault):
 FEW = 40                # random cases, besides all golden ones
 
 
+@functools.cache
 def asked_of(framework):
     pytest.importorskip(framework)
     return list(questions(seed=3, count=FEW, shapes={"jax": 8}.get(framework)))
@@ -291,22 +297,22 @@ def is_causal_fails(q):
 def test_a_fault_in_the_adapter_of_pytorch_is_caught(fault):
     peer = PEERS["torch"][1 if "softcap" in fault else 0]
     peer = next(p for p in PEERS["torch"] if "softcap" not in p.lacks) if "softcap" in fault else peer
-    asked = [q for q in asked_of("torch") if q.kind == "attention" and "empty rows" not in q.has and not is_causal_fails(q)]
-    count, passed = caught(peer, fault, asked)
+    some = [q for q in asked_of("torch") if q.kind == "attention" and "empty rows" not in q.has and not is_causal_fails(q)]
+    count, passed = caught(peer, fault, some)
     assert count >= 8 and passed == []
 
 
 @pytest.mark.parametrize("fault", ["mask forgotten", "scale missing in the backward", "heads permuted", "NaN", "zeros"])
 def test_a_fault_in_the_adapter_of_jax_is_caught(fault):
-    asked = [q for q in asked_of("jax") if q.kind == "attention" and q.options["scale"] != 0 and "empty rows" not in q.has]
-    count, passed = caught(PEERS["jax"][0], fault, asked)
+    some = [q for q in asked_of("jax") if q.kind == "attention" and q.options["scale"] != 0 and "empty rows" not in q.has]
+    count, passed = caught(PEERS["jax"][0], fault, some)
     assert count >= 8 and passed == []
 
 
 def test_causal_order_before_a_negative_scale_is_met_where_it_is_predicted():
     pytest.importorskip("torch")
     sdpa = PEERS["torch"][0]
-    q = next(q for q in ASKED if q.name == "causal-top-left-scale")
+    q = next(q for q in asked() if q.name == "causal-top-left-scale")
     assert {ask(sdpa, q, dtype).verdict for dtype in (np.float64, np.float32)} == {CAUSAL}
     for name in "out", "dq", "dv":
         half = sdpa._replace(run=lambda a, o: sdpa.run(a, o) | {name: np.zeros_like(q.expected[name])})

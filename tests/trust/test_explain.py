@@ -80,6 +80,7 @@ def arrays_of(record):
     return {array["name"]: array["values"] for array in record["arrays"]}
 
 
+@pytest.mark.every(3)
 @every_size
 def test_every_array_is_what_its_formula_says(T, d):
     for seed in range(4):
@@ -132,6 +133,7 @@ def test_it_is_the_tf_scalar(T, d):
     assert np.abs(grads["x_cls"] - v["dX"][0]).max() <= 1e-13
 
 
+@pytest.mark.every(3)
 @every_size
 def test_numbers_are_fit_for_paper(T, d):
     for seed in range(4):
@@ -145,6 +147,7 @@ def test_numbers_are_fit_for_paper(T, d):
         assert max(np.abs(array["values"]).max() for array in record["arrays"] if array["kind"] == "step") < 10
 
 
+@pytest.mark.every(3)
 @every_size
 def test_text_fits_in_80_columns_and_shows_every_array(T, d):
     for seed in range(4):

@@ -92,6 +92,7 @@ def test_the_learner_without_a_slip_is_right(case):
     assert all(np.abs(found[name] - x).max() < 1e-13 for name, x in page(case).items())
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in range(1, len(OPTIONS)))])
 @pytest.mark.parametrize("said", SLIPS)
 def test_a_slip_is_called_by_its_name_wherever_it_shows(case, said):
@@ -133,6 +134,7 @@ def test_a_slip_in_every_form_of_answer(name, answer, said):
         assert found.right is False and said in str(found)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("attention", [False, True])
 def test_every_quantity_is_right_turned_or_transposed(attention):
     """In four decimals; an array of zeros is never right."""
@@ -149,6 +151,7 @@ def test_every_quantity_is_right_turned_or_transposed(attention):
                 assert found.right is False and "transposed" in found.text, (name, found)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", ["dS", "dS1", "dk", "dx", "A0", "loss", "s", "ds", "dW_QK", "sum(e)"])
 def test_rows_and_json_are_read(name):
     record = explain() if name in W else explain_attention()
@@ -172,6 +175,7 @@ def test_the_page_leaves_out_what_is_asked_for_and_what_gives_it_away():
     assert "?" in str(blank("loss")).split("Checks")[1] and f"{W['loss']:.4f}" not in str(blank("loss"))
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("options", [{}, {"attention": True}, {"attention": True, "heads": 1, "mask": "none", "seed": 4},
                                      {"attention": True, "sink": True, "softcap": 2.0, "T": 4}], ids=str)
 def test_no_row_of_a_blank_is_printed_elsewhere(options):
@@ -216,6 +220,7 @@ def test_a_wrong_entry_is_seen_among_large_ones():
     assert all(blank(name, np.round(answer, 4)).right is False for name, answer in close_by())
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_whoever_computes_from_what_is_shown_is_right(seed):
     """From the 4 decimals of the page, 4 decimals in every line."""

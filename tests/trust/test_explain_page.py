@@ -40,6 +40,7 @@ def node(records):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NODE, reason="no Node here")
 def test_the_script_computes_what_python_does_on_ten_seeds():
     records = [explain(T, d, seed) for seed, (T, d) in enumerate([(1, 1), (3, 2), (3, 2), (5, 3), (4, 1)])]
@@ -144,6 +145,7 @@ def tab(tmp_path_factory):
         yield tab
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_browser_points_presses_tab_and_changes_numbers(tab):
     """With a mouse, then with keys alone; nothing is fetched, and nothing complains."""

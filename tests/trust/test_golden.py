@@ -213,6 +213,7 @@ def blocked(q_ids=None, k_ids=None, **given):
     return y, pullback(dy if len(dy) > 1 else dy[0])
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("block", [1, 3])
 def test_attention_in_blocks_agrees(block):
     for case in ATTENTION:

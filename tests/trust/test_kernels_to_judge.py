@@ -53,6 +53,7 @@ def test_jax():
             assert not judge(case, kernels.jax_faulty, dtype="float32", layout="bthd") or case.options.get("scale") == 1
 
 
+@pytest.mark.slow
 def test_from_the_shell(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "kernels_to_judge", kernels)
     code, out, _ = run("check", "kernel", "kernels_to_judge:numpy_kernel", "--without", "grouped,broadcast")

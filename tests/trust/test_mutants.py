@@ -3,12 +3,10 @@ import re
 
 import mutants
 import pytest
-from helpers import ROOT
-
-from minitf.trust.golden import golden_cases
+from helpers import ROOT, attention_cases
 
 README = (ROOT / "minitf" / "trust" / "README.md").read_text(encoding="utf-8")
-CASES = golden_cases("attention")
+CASES = attention_cases()
 ROUNDING = {"softmax in float32"}               # which bfloat16 does not show
 PUBLISHED = dict(re.findall(r"^\| ([^|]+) \| (\d+ \| \d+ \| `[\w.-]+`) \|$", README, flags=re.M))
 

@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import attention_cases
 
 from minitf import attention, golden_cases, judge
 
-CASE = {case.name: case for case in golden_cases("attention")}["attention"]
+CASE = {case.name: case for case in attention_cases()}["attention"]
 
 ODD = '''import sys
 import numpy as np
@@ -46,6 +47,7 @@ def desk(run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name, said", [("ends", "raised: SystemExit"), ("talks", "raised: ValueError: line line line")])
 def test_a_kernel_that_ends_or_talks_on_disagrees_in_a_line(run, desk, name, said):
     code, out, err = run("check", "kernel", f"odd:{name}", "--tags", "scale", "--without", "grouped,broadcast")

@@ -30,6 +30,7 @@ def regenerate():
     return regenerate
 
 
+@pytest.mark.slow
 def test_values_come_out_the_same_again():
     assert [found for found in regenerate().differences(FOLDER, SAMPLE) if found[1]] == []
 
@@ -86,6 +87,7 @@ def test_arguments_are_never_drawn_again(tmp_path):
 
 # the twin that computes them: its derivatives are those of its own forward, its rounding is correct
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", ["gelu", "cap", "logistic", "layer_norm", "cls_head", "grouped-everything",
                                   "tf-scalar-norm", "gpt", "network-heads"])
 def test_derivatives_of_the_twin_against_differences_in_200_digits(name):

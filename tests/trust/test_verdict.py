@@ -1,9 +1,13 @@
 """judge and golden_cases: what agrees, what does not, and what is not asked."""
+import functools
+
 import numpy as np
 import pytest
+from helpers import attention_cases
 
 from minitf import attention, golden_cases, judge
 from minitf.trust.frameworks.textbook import plain_attention
+from minitf.trust.golden import load_golden
 from minitf.trust.verdict import DIGITS, rounded_to
 
 
@@ -26,16 +30,17 @@ def textbook(dtype):
     return kernel
 
 
-@pytest.mark.parametrize("case", golden_cases("attention"))
+@pytest.mark.parametrize("case", attention_cases())
 def test_attention_agrees_in_a_call(case):
     verdict = judge(case, kernel)
     assert verdict, verdict
     assert verdict.table.splitlines()[0] == f"{case.name}, float64: agrees"
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_plain_formula_agrees_in_every_precision(dtype):
-    for case in golden_cases("attention"):
+    for case in attention_cases():
         verdict = judge(case, textbook(dtype), dtype=dtype)
         assert verdict, verdict
 
@@ -44,7 +49,8 @@ def test_pytest_calls_a_case_by_its_name(request):
     assert golden_cases("attention")[0].__name__ == golden_cases("attention")[0].name == "attention"
 
 
-def test_tags_select_and_unknown_tags_are_refused():
+def test_tags_select_and_unknown_tags_are_refused(monkeypatch):
+    monkeypatch.setattr("minitf.trust.golden.load_golden", functools.cache(load_golden))
     some = golden_cases("attention", tags=["mask", "grouped"], without={"empty-rows"})
     assert "grouped-mask" in {case.name for case in some}
     assert all({"mask", "grouped"} <= case.tags and "empty-rows" not in case.tags for case in some)
@@ -69,7 +75,7 @@ class OnlyDLPack:
 
 @pytest.mark.parametrize("factor", [1.0, 1.0 + 1e-6])
 def test_arrays_that_come_by_dlpack_alone_are_read_and_judged(factor):
-    case = golden_cases("attention")[0]
+    case = attention_cases()[0]
 
     def others(**given):
         y, gradients = kernel(**given)
@@ -99,7 +105,7 @@ def test_arrays_of_ml_dtypes_go_in_and_out(dtype):
         assert not judge(case, others(1.2), dtype=dtype, array=to_kind)
 
 
-CASE, = (case for case in golden_cases("attention") if case.name == "mask-empty")
+CASE, = (case for case in attention_cases() if case.name == "mask-empty")
 
 
 def test_what_is_not_returned_is_not_wrong_and_nothing_is_not_right():
@@ -157,7 +163,7 @@ def test_a_format_that_overflows_is_skipped_and_arguments_are_checked():
 
 def test_arrays_of_other_libraries_come_and_go():
     torch = pytest.importorskip("torch")
-    case = next(case for case in golden_cases("attention") if case.name == "grouped-mask")
+    case = next(case for case in attention_cases() if case.name == "grouped-mask")
 
     def sdpa(q, k, v, dout, mask):
         leaves = [x.clone().requires_grad_() for x in (q, k, v)]

@@ -12,6 +12,7 @@ from minitf.trust.verify import check_pullback
 CHECK = functools.partial(lambda op, x, rng: check_pullback(op, (x,), rng))
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_derivatives_pass(name):
     pytest.importorskip("torch") if "SDPA" in name else None
@@ -19,6 +20,7 @@ def test_right_derivatives_pass(name):
     assert not count, said
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_derivatives_do_not(name):
     count, _, said = rejections(CHECK, *WRONG[name], calls=8, seed=1)
@@ -205,6 +207,7 @@ def test_it_judges_a_backward_against_its_own_forward(rng):
     check_pullback(tiled, (rng.standard_normal((3, 4)),), rng)
 
 
+@pytest.mark.slow
 def test_a_factor_of_one_in_two_thousand_is_found_every_time():
     op, _ = WRONG["factor 1.0005"]
     assert rejections(CHECK, op, normal(100), calls=100, seed=2)[0] == 100

@@ -15,6 +15,7 @@ FUNCTIONS = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "cosh": np.cosh, "ma
 REFERENCE = re.compile(r"(\w+)\[([^][]*)\]")
 
 
+@functools.cache
 def key(name):
     """The name of an array as rules write it: sum(e) is sum_e."""
     return re.sub(r"\W+", "_", name).rstrip("_")
@@ -33,13 +34,19 @@ def parse(rule):
     return wanted, letters, axes, compile(code.replace("[]", "[()]").strip(), rule, "eval")
 
 
+@functools.cache
+def grid(*sizes):
+    """Every letter along an axis of its own."""
+    return np.ix_(*map(range, sizes))
+
+
 def run(rule, values, shape=()):
     """Evaluate a rule for all entries at once: every letter is an axis of its own. shape: of the
     result, where no array has a letter as it stands for an axis."""
     wanted, letters, axes, code = parse(rule)
     sizes = {p: values[name].shape[axis] for p, (name, axis) in axes.items()}
     sizes |= dict(zip(wanted, shape))
-    grid = np.ix_(*(range(sizes[p]) for p in letters))
-    y = eval(code, FUNCTIONS, values | dict(zip(letters, grid)))
-    full = np.broadcast_to(y, [sizes[p] if p in wanted else 1 for p in letters])
-    return full.reshape([sizes[p] for p in wanted])
+    y = eval(code, FUNCTIONS, values | dict(zip(letters, grid(*(sizes[p] for p in letters)))))
+    full = tuple(sizes[p] if p in wanted else 1 for p in letters)
+    y = y if getattr(y, "shape", None) == full else np.broadcast_to(y, full)
+    return y.reshape([sizes[p] for p in wanted])
