@@ -109,6 +109,7 @@ def test_beyond_the_m_tried_is_said_so(plot, tmp_path):
 
 # what it draws
 
+@pytest.mark.slow
 def test_one_series_is_drawn_by_T(drawn, tmp_path):
     (panels,), titles = drawn(invent(tmp_path / "a.jsonl"))
     assert titles == ["AND, k = 3, p = 0.7937: bounded head, PGD"]
@@ -176,6 +177,7 @@ def test_chance_of_parity_is_that_of_the_commoner_label(drawn, tmp_path):
     assert line.get_ydata()[0] == pytest.approx(0.58)
 
 
+@pytest.mark.slow
 def test_k_at_one_T_is_drawn_against_k(drawn, tmp_path):
     files = [invent(tmp_path / f"{k}.jsonl", k=k, T=(256,)) for k in (2, 3, 5)]
     (panels,), titles = drawn(*files)
@@ -186,6 +188,7 @@ def test_k_at_one_T_is_drawn_against_k(drawn, tmp_path):
     assert line.get_xydata().tolist() == [[2, 27], [3, 42], [5, 74]]
 
 
+@pytest.mark.slow
 def test_parity_shows_plateau_and_gap_of_seeds_at_the_m_where_they_learn(drawn, tmp_path):
     files = [invent(tmp_path / "and.jsonl", T=(16,)),
              invent(tmp_path / "parity.jsonl", task="parity", k=2, T=(16, 32), m=(64, 128, 256, 512), reps=8,
@@ -301,6 +304,7 @@ def test_one_panel_for_a_column(plot, tmp_path, panel):
     assert width == pytest.approx(3.3 * 72) and 2.4 < height / 72 < 4.5
 
 
+@pytest.mark.slow
 def test_size_is_that_of_the_figure(plot, tmp_path):
     path = invent(tmp_path / "a.jsonl")
     assert plot(path, "-o", "a.svg", "--size", "6.5x4", "--panel", "m90")[0] == 0

@@ -124,6 +124,7 @@ def compare(head, args, X, dout):
     return worst(run(head, args, X, dout), want, scales, np.sqrt(np.finfo(dout.dtype).tiny))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("pattern", ["content", "position", "both", "far"])
 @pytest.mark.parametrize("spread", SPREADS)

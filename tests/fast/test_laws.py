@@ -12,6 +12,7 @@ from minitf.trust import check_pullback
 both_ways = pytest.mark.parametrize("forward", [definition, fast], ids=["definition", "fast"])
 
 
+@pytest.mark.every(2)
 @both_ways
 @every_case
 def test_forward_equals_loops(name, forward):

@@ -176,6 +176,7 @@ def test_examples_in_blocks_give_the_same(name, monkeypatch):
         assert one.shape == two.shape and np.linalg.norm(one - two) <= 1e-12 * np.linalg.norm(one) + 1e-15
 
 
+@pytest.mark.slow
 def test_blocks_are_small_where_rows_are_built():
     assert blocks(10_000, GPT) == [slice(0, 4096), slice(4096, 8192), slice(8192, 12288)]
     assert blocks(0, GPT) == [slice(0, 4096)]

@@ -53,6 +53,7 @@ def test_l1_logistic_learns_a_rule_that_a_linear_threshold_computes(kind):
     assert ((H @ w + b > 0) == labels).all() and strongest(w, 3) == task.support
 
 
+@pytest.mark.slow
 def test_the_penalty_is_chosen_by_errors_on_rows_left_out():
     """Labels without a rule: every penalty that lets a position in only adds errors, so few positions come in."""
     rng = np.random.default_rng(3)
@@ -62,6 +63,7 @@ def test_the_penalty_is_chosen_by_errors_on_rows_left_out():
     assert np.count_nonzero(w) < 12 < np.count_nonzero(full)
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_and_repeats_itself():
     X, y = a_sample(T=6, m=30)[1:]
     first, second = (l1_logistic(X, y, np.random.default_rng(5)) for _ in range(2))

@@ -101,6 +101,7 @@ def test_labels_that_nothing_explains_are_answered_too(method):
     assert decode(method, X, np.zeros(3, int), "or") == () == decode(method, X, np.ones(3, int), "and")
 
 
+@pytest.mark.slow
 def test_a_trial_judges_a_decoder_on_the_draws_of_the_head():
     """The same training set, and success is that of the decoded rule on the same fresh examples."""
     seen = []

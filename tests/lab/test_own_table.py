@@ -54,6 +54,7 @@ def test_the_example_tables_come_again(tmp_path):
         assert (tmp_path / name).read_bytes() == (ROOT / "data" / "examples" / name).read_bytes()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name, rule", [("feature_flags.csv", "async_io and shard_index"), (
     "deploys.tsv", "migration and not canary"), ("lamp.csv", "exactly one of stairs_down, stairs_up")])
 def test_the_rules_of_the_examples_are_found(name, rule):

@@ -86,6 +86,7 @@ def files(tmp_path):
             for method, model, middle in (("pgd", "paper", lambda T: 20), ("scomp", None, lambda T: 26))]
 
 
+@pytest.mark.slow
 def test_rows_of_other_draws_are_left_alone(files, tmp_path):
     more = [invent(tmp_path / "p.jsonl", method="dd", model=None, T=(16,), p=0.7),
             invent(tmp_path / "k.jsonl", method="dd", model=None, T=(16,), k=2),

@@ -90,6 +90,7 @@ def test_the_paired_differences_are_what_the_runs_say():
         assert cells == [less(pair) for pair in pairs], name
 
 
+@pytest.mark.slow
 def test_the_table_of_flipped_labels_is_what_the_runs_say():
     _, rows = rows_below("T | m* | 5 % flipped: m90")
     for T, *cells in rows:

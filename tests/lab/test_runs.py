@@ -279,6 +279,7 @@ def test_the_support_of_a_table_is_that_of_its_rule():
 # The record
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("plan", [
     lambda: runs.plan_task("and", 2, 16), lambda: runs.plan_task("parity", 2, 8, m=60, steps=5, noise=0.1, H=2),
     lambda: own_table.plan_table(a_table()), lambda: runs.plan_task("or", 1, 3, radius=math.inf),
@@ -306,6 +307,7 @@ def test_numbers_that_json_does_not_know_become_null():
     assert json.loads(as_json(value)) == expected
 
 
+@pytest.mark.slow
 def test_every_bounded_norm_is_reported_beside_its_radius():
     for options in (dict(), dict(H=2, method="adam", model="paper", steps=5)):
         result, record = runs.plan_task("and", 2, 16, **options).run()
@@ -323,6 +325,7 @@ def test_every_bounded_norm_is_reported_beside_its_radius():
     assert runs.plan_task("parity", 1, 4, m=40, steps=2).run()[1]["norms"] == {}
 
 
+@pytest.mark.slow
 def test_the_strongest_positions_are_listed_in_order():
     result, record = runs.plan_task("and", 12, 16, m=200).run()
     top = record["attention_top"]

@@ -159,6 +159,7 @@ def test_competitors_are_drawn_where_there_are_too_many(monkeypatch):
     assert 0.9 < gap < 1
 
 
+@pytest.mark.slow
 def test_a_parity_run_keeps_its_loss_curve_and_gaps():
     record = trial(a_job(12, 200, task="parity", k=2, method="adam"))
     assert record["success"] and record["fourier_gap"] > 0.9 > 0.3 > record["snapshots"][0]["fourier_gap"]
@@ -213,6 +214,7 @@ def test_rules_of_ones_own_are_swept(rule):
     assert len(draws) == 2
 
 
+@pytest.mark.slow
 def test_other_protocols_take_any_sample_and_judge_by_a_share(monkeypatch):
     """The same draws: the first set, determined or not; success where more than the share is right."""
     keep = [a_job(64, 16, rep, ambiguous="keep", success=0.8) for rep in range(8)]

@@ -92,6 +92,7 @@ def test_never_sees_the_rule(monkeypatch):
     fit(X[:, :16], y, SMALL, train=SHORT)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("method", ["adam", "pgd"])
 @pytest.mark.parametrize("model", [ModelConfig.scalar(16, H=2, d=8, d_o=6, radius=0.3),
                                    ModelConfig.paper(16, radius=1.1),
@@ -164,6 +165,7 @@ def test_what_a_callback_raises_ends_the_training(model):
     assert steps == list(range(1, 8))
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("X, y", [
     (np.eye(6), np.zeros(6)), (np.eye(6), np.ones(6)), (np.zeros((5, 3)), [0, 1, 0, 1, 1]),
     (np.ones((5, 3)), [0, 1, 0, 1, 1]),

@@ -34,6 +34,7 @@ def exact(result, task):
     return result.support(task.k) == task.support and np.array_equal(result.predict(X), task.label(X))
 
 
+@pytest.mark.slow
 def test_many_examples_are_learned_from_few_first():
     task, X, y = parity(0, 24, 3, 9000)
     result, whys = taught(X, y)

@@ -28,6 +28,7 @@ def test_rules_are_found_and_certain(name, noise):
     assert answer.result.T == 60 and answer.differs == (answer.result.predict(X) != rule(X)).sum() <= 40
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("seed", range(3))
 def test_coin_flips_are_nothing(seed):
     rng = np.random.default_rng(seed)
@@ -89,6 +90,7 @@ def test_copies_of_rows_are_no_evidence(rows):
     assert answer.certain and answer.rows == 400
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pair_that_no_column_alone_betrays_is_found_by_the_rows(seed):
     rng = np.random.default_rng(seed)
@@ -111,6 +113,7 @@ def test_wider_rules_count_where_chance_would_not_do_as_well():
     assert not Evidence(X, rule(X) ^ noise).by_chance(rule)
 
 
+@pytest.mark.slow
 def test_no_more_steps_are_taken_than_said():
     rng = np.random.default_rng(0)
     X, y, tries, steps = rng.integers(0, 2, (60, 12)), rng.integers(0, 2, 60), usual_tries(12), []

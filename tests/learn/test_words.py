@@ -189,6 +189,7 @@ def test_what_is_said_of_well_known_rules(rule, text):
     assert check(table, NAMES[:4]) == text
 
 
+@pytest.mark.slow
 def test_many_columns():
     ones = np.array([i.bit_count() for i in range(1 << 12)])
     names = [f"x{j}" for j in range(12)]

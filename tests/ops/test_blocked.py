@@ -49,6 +49,7 @@ def test_output_and_gradients_are_those_of_attention(case, block, rng):
         assert close(run(attention_blocked, args, block=block, **case.options), expected, tol)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1), Tq=st.integers(0, 9), Tk=st.integers(0, 9), block=st.integers(1, 10),
        heads=st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1)]), softcap=st.sampled_from([None, 0.7]),

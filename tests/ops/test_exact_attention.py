@@ -42,6 +42,7 @@ def error(x, exact):
         return float(difference / mpmath.sqrt(sum(b * b for b in exact.ravel())))
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("size", [0.1, 1, 10, 100, 1e4])
 @pytest.mark.parametrize("softcap", [None, 5.0, 0.5])
 @pytest.mark.parametrize("Tq, Tk, d", [(1, 2, 1), (3, 2, 2), (7, 9, 8), (4, 33, 16)])

@@ -57,6 +57,7 @@ def test_value_is_that_of_the_scalar_loops(case, rng):
     assert close(op(*args)[0], case.oracle(*args, **case.options))
 
 
+@pytest.mark.every(2)
 @every_case
 def test_pullback_is_the_derivative(case, rng):
     op, args = case.draw(rng)
@@ -65,6 +66,7 @@ def test_pullback_is_the_derivative(case, rng):
     check_pullback(op, args, rng, wrt=case.wrt, method="difference")
 
 
+@pytest.mark.every(3)
 @every_case
 def test_float32_stays_float32(case, rng):
     op, args = case.draw(rng, np.float32)

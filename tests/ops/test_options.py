@@ -39,6 +39,7 @@ def same(found, expected, tol=1e-13):
             assert not x[y == 0].any(), name
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("names", [[name] for name in NAMES] + [list(NAMES)] + [None, 1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_values_and_gradients_are_those_of_the_loops(names, shape):
@@ -58,6 +59,7 @@ def test_values_and_gradients_are_those_of_the_loops(names, shape):
         assert np.linalg.norm(A @ v - np.array(expected["out"], float)) <= 1e-13 * np.linalg.norm(v)
 
 
+@pytest.mark.slow
 def test_hundreds_of_random_combinations_against_the_blocked_form(rng):
     for _ in range(300):
         heads = [(1, 1), (2, 2), (4, 2), (None, None)][rng.integers(4)]

@@ -35,6 +35,7 @@ def quietly_certified_gap(common, x):
         return common.project_certified(x)[:2]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("scale", [30, *far, pytest.param(30.0001, marks=pytest.mark.slow)])
 def test_every_pair_is_certified_and_a_point_of_its_ray(scale):
     """P(p + t (x - p)) = p for every t >= 0: the same point from a place far nearer, another problem to solve."""

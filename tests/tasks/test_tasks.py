@@ -82,6 +82,7 @@ def test_probability_and_influences_are_enumerations(kind, k, level, table, p):
     assert task.average_sensitivity() == pytest.approx(enumerate_mean(sensitivities.get, k, p), rel=1e-13)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("k", [1, 2, 3, 7, 20])
 def test_label_probability_in_closed_form(k):
     p = 0.3
@@ -102,6 +103,7 @@ def test_two_balanced_ands_disagree_as_often_as_they_must(overlap, rho):
     assert disagree == pytest.approx(rho, abs=1e-6)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("k", range(1, 21))
 def test_balanced_p_in_closed_form(k):
     assert balanced_p(truth_table("and", k)) == pytest.approx(2 ** (-1 / k), abs=1e-15)
@@ -110,6 +112,7 @@ def test_balanced_p_in_closed_form(k):
     assert balanced_p(truth_table("majority", k)) == 0.5 or k % 2 == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("k", [2, 3, 6, 13, 20])
 def test_balanced_p_of_thresholds_against_many_digits(k):
     mpmath = pytest.importorskip("mpmath")

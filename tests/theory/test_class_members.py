@@ -110,6 +110,7 @@ def network(X, weights, w, L_s, residual, heads="sum-pre", errors=None, rng=None
     return g[0] @ w + (errors["w"] if errors else 0.0)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("H, heads", [(1, "sum-pre"), (3, "sum-pre"), (3, "sum-out"), (3, "concat")])
 def test_random_networks_obey_the_recursion(residual, H, heads):

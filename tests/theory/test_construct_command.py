@@ -71,6 +71,7 @@ def test_command_holds(run, words):
     assert run(*words)[1] == out and json.loads(run(*words, "--json")[1])["holds"]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind, form", [("and", "unit"), ("junta", "interp"), ("parity", "heads")])
 def test_picture(kind, form, tmp_path):
     pytest.importorskip("matplotlib")

@@ -214,6 +214,7 @@ def test_table_errors():
 
 # ---- Rademacher complexity from below -----------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_largest_of_many_correlations():
     """E max_t |(1/m) sum_i s_i (2 b_it - 1)|, m = 100: s b is a fair sign, so a mean is a centred binomial."""
     rng = np.random.default_rng(0)

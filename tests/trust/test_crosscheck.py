@@ -48,12 +48,7 @@ pytestmark = pytest.mark.slow
 
 GOLDEN_ONLY = {"no keys", "bias", "sinks", "window", "segments", "keep", "lse", "lse of empty rows"}
 GOOD = Peer("plain", plain)
-
-
-@functools.cache
-def asked():
-    """The golden cases of attention, and 60 random ones, with their answers."""
-    return [q for q in questions(seed=1, count=60) if q.kind == "attention"]
+asked = functools.cache(lambda: [q for q in questions(seed=1, count=60) if q.kind == "attention"])
 
 
 # what is asked

@@ -62,6 +62,7 @@ def test_the_script_computes_what_python_does_on_ten_seeds():
             assert abs(answer["step"]["predicted"] - record["loss_predicted"]) <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NODE, reason="no Node here")
 def test_the_formula_with_its_numbers_put_in_gives_the_number():
     for record in explain(seed=3), explain_attention(seed=3, sink=True, softcap=2.0):
@@ -202,6 +203,7 @@ def test_nothing_is_wider_than_the_window(tab, width):
         assert tab.ask(OVERFLOW) == []
 
 
+@pytest.mark.every(4)
 @needs_chromium
 @pytest.mark.parametrize("media, scheme", [("screen", "light"), ("screen", "dark"), ("print", "light"), ("print", "dark")])
 def test_every_text_has_the_contrast_of_wcag_aa(tab, media, scheme):

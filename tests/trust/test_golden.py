@@ -265,6 +265,7 @@ def test_a_wrong_kernel_disagrees_in_every_case_that_it_touches(fault):
         assert not judge(case, FAULTS[fault](case)), case.name
 
 
+@pytest.mark.slow
 def test_check_golden_prints_a_table_or_json_and_fails_on_a_disagreement(capsys, monkeypatch):
     def run(*words):
         with pytest.raises(SystemExit) as end:
@@ -319,6 +320,7 @@ def test_the_script_of_the_readme_needs_numpy_alone_and_agrees(dtype, monkeypatc
     ("return A @ v,", "return 0 * (A @ v),", 0.2), ("np.where(mask, S, -np.inf)", "np.where(mask, S, -20)", 0.2),
     ("return A @ v,", "return (A @ v).astype(np.float32),", 0.2), ("dS @ k", "dS @ k + 1e-11", 0.2),
 ])
+@pytest.mark.every(3)
 def test_the_script_of_the_readme_reports_a_wrong_kernel(right, wrong, share, monkeypatch):
     assert right in SCRIPT
     lines = run_script(SCRIPT.replace(right, wrong), monkeypatch)

@@ -45,6 +45,7 @@ def test_the_plain_formula_agrees_in_every_precision(dtype):
         assert verdict, verdict
 
 
+@pytest.mark.slow
 def test_pytest_calls_a_case_by_its_name(request):
     assert golden_cases("attention")[0].__name__ == golden_cases("attention")[0].name == "attention"
 
