@@ -17,8 +17,6 @@ def test_explain_prints_the_page_and_its_arrays(run):
 
 @pytest.mark.slow
 def test_check_gradients_counts_and_a_wrong_pullback_fails(run, monkeypatch):
-    code, out, err = run("check", "gradients")
-    assert code == 0 and err == "" and re.search(r"^(\d+) of \1 pullbacks", out, re.M)
     from minitf.trust import reference
 
     def doubled(*args, **options):
@@ -30,3 +28,5 @@ def test_check_gradients_counts_and_a_wrong_pullback_fails(run, monkeypatch):
     code, out, err = run("check", "gradients")
     assert code == 1 and err == ""
     assert re.findall(r"^(\S+) .* WRONG$", out, re.M) == ["linear", "linear-no-bias", "linear-vector"]
+    right, count = re.search(r"^(\d+) of (\d+) pullbacks", out, re.M).groups()
+    assert int(right) == int(count) - 3 > 50

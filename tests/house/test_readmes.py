@@ -74,7 +74,7 @@ def test_commands_run(path, line, desk):
         pytest.skip(f"needs {needs}")
     prepare(path, line, desk)
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "cli.py", *words], cwd=desk, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "cli.py", *words], cwd=desk, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr + done.stdout
     if "--json" in words:
         json.loads(done.stdout)

@@ -1,6 +1,4 @@
-"""Cross-checks: what is asked of other frameworks, which answers are accepted, and that wrong kernels are not.
-
-The harness is tested with peers in NumPy; PyTorch and JAX are asked where they are installed."""
+"""Cross-checks, with peers in NumPy, and PyTorch and JAX where installed: right answers pass and wrong kernels do not."""
 import functools
 import importlib
 import json
