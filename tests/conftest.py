@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share, and which parameters wait for the slow run."""
 import os
+import signal
 import warnings
 from collections import Counter
 
@@ -8,6 +9,9 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import numpy as np
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # of a job in the background: its children would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -20,6 +24,17 @@ def pytest_collection_modifyitems(items):
             seen[test] += 1
             if i % n != i // n % n:
                 item.add_marker("slow")
+
+
+def keep_skipped(report):
+    """Where CI asks for it, a line for each test that was skipped, to be run where the extras are."""
+    path = os.environ.get("SKIPPED_TO")
+    if path and report.skipped and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(report.nodeid + "\n")
+
+
+pytest_runtest_logreport = pytest_collectreport = keep_skipped
 
 
 @pytest.fixture

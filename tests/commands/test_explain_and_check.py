@@ -24,9 +24,11 @@ def test_check_gradients_counts_and_a_wrong_pullback_fails(run, monkeypatch):
         return y, lambda dy: tuple(2 * dx for dx in pullback(dy))
 
     linear = reference.OPERATORS["linear"]
+    some = [case for i, case in enumerate(reference.load_golden()) if case.op == "linear" or i % 4 == 0]
+    monkeypatch.setattr(reference, "load_golden", lambda: some)             # all of them: the command in the README
     monkeypatch.setitem(reference.OPERATORS, "linear", doubled)
     code, out, err = run("check", "gradients")
     assert code == 1 and err == ""
     assert re.findall(r"^(\S+) .* WRONG$", out, re.M) == ["linear", "linear-no-bias", "linear-vector"]
     right, count = re.search(r"^(\d+) of (\d+) pullbacks", out, re.M).groups()
-    assert int(right) == int(count) - 3 > 50
+    assert int(right) == int(count) - 3 > 30

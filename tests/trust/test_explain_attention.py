@@ -13,7 +13,7 @@ from minitf.trust.explain.rules import run
 
 CASES = [{}, {"T": 1, "d": 1, "heads": 1, "mask": "none"}, {"T": 4, "mask": "window", "seed": 3},
          {"T": 4, "d": 3, "heads": 3, "sink": True, "seed": 1}, {"softcap": 2.0, "sink": True, "mask": "none"},
-         {"T": 2, "d": 4, "heads": 4, "softcap": 0.5, "seed": 2}]
+         {"T": 2, "d": 4, "heads": 4, "softcap": 0.5, "seed": 2}, {"softcap": 200.0}]
 every_case = pytest.mark.parametrize("options", CASES, ids=str)
 worked = functools.lru_cache(lambda text: explain_attention(**json.loads(text)))
 

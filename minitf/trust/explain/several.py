@@ -92,7 +92,7 @@ def example(o, lines):
         if o.softcap:
             values["softcap"] = np.array(o.softcap)
         values = worked(lines, values)
-        sizes = [np.abs(x).max() for x in values.values()]
+        sizes = [np.abs(x).max() for name, x in values.items() if name != "softcap"]
         if max(sizes) < 10 and (o.T == 1 or np.abs(values["dS0"]).max() > 0.02):
             return values
         size *= 0.99
