@@ -231,6 +231,10 @@ function live(name, record) {
     }
   }
 
+  let mouse = "";                                   // a page that scrolls under it moves no mouse
+  const pointed = event => mouse !== (mouse = `${event.screenX}, ${event.screenY}`);
+  document.addEventListener("mousemove", pointed);
+
   for (const array of record.arrays) {
     cells[key(array.name)].forEach((cell, i) => {
       const at = positions(array.shape)[i];
@@ -253,7 +257,7 @@ function live(name, record) {
         const next = by && array.kind !== "given" && cells[key(array.name)][i + by];
         if (next) { next.focus(); event.preventDefault(); }
       });
-      cell.addEventListener("mouseenter", () => show(array, at));
+      cell.addEventListener("mouseenter", event => { if (pointed(event)) show(array, at); });
       cell.addEventListener("focusin", () => show(array, at));
     });
   }
