@@ -153,7 +153,7 @@ def most_steps(model: ModelConfig, train: TrainConfig):
     if searches(model, train):
         return min(longest_search(model, rounds_of(train)), train.steps or math.inf)
     steps = steps_of_starts(model, train)
-    return sum(steps) + len(steps) * (ALL + POLISH)
+    return sum(steps) + len(steps) * (ALL + 2 * POLISH)
 
 
 def rounds_of(train):

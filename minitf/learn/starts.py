@@ -133,7 +133,12 @@ def one_start(loop, seen, unseen, params, most, name):
     if not loop.sets and train.weight_decay is None:
         large["weight_decay"] = DECAY
     why = f"{name}, a rule shows through noise: all rows, smaller steps"
-    params = loop.descend(None, params, POLISH, why, fade=POLISH, **large)
+    for before in params, whole:                # a weak rule may fade with the weights
+        params = loop.descend(None, before, POLISH, why, fade=POLISH, **large)
+        if found(params, X, y, model):
+            break
+    else:
+        params = whole
     doubt = unsure(params, loop.fresh, model, noise_level(params, X, y, model))
     return Ended(params, doubt, "more examples" if doubt > CLEAR else ""), LATER
 

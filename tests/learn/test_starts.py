@@ -52,6 +52,15 @@ def test_noisy_labels_end_by_themselves_and_the_rule_is_exact():
 
 
 @pytest.mark.slow
+def test_a_polish_that_loses_the_rule_is_not_kept(monkeypatch):
+    """Weights that decay too fast take the rule with them: then the model is that from before."""
+    monkeypatch.setattr("minitf.learn.starts.DECAY", 300.0)
+    task, X, y = parity(1, 20, 2, 3000, noise=0.1)
+    result, _ = taught(X, y, restarts=0)
+    assert (result.predict(X) != y).mean() < 0.15
+
+
+@pytest.mark.slow
 def test_more_examples_never_hurt():
     """Nested samples of parity of 4 of 40 bits: learned from 5,000 examples on. The loop that sees all
     rows from the start learned 0 of 3 from 30,000 of them."""
