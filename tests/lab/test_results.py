@@ -91,6 +91,19 @@ def test_the_paired_differences_are_what_the_runs_say():
 
 
 @pytest.mark.slow
+def test_the_table_of_other_k_is_what_the_runs_say():
+    _, rows = rows_below("k | m*")
+    assert [row[0] for row in rows] == ["2", "5", "10"]
+    for k, star, *cells in rows:
+        said = []
+        for task in "and", "or":
+            both = [at(f"k{k}-{task}", method, 1024) for method in ("pgd", "scomp")]
+            said += [f"{interval(row, 'm90')}; {rate(row).split(' [')[0]}" for row in both]
+            said.append(less(difference(*(trained(f"k{k}-{task}", method, 1024) for method in ("pgd", "scomp")))))
+        assert cells == said and star == str(both[0]["m_star"])
+
+
+@pytest.mark.slow
 def test_the_table_of_flipped_labels_is_what_the_runs_say():
     _, rows = rows_below("T | m* | 5 % flipped: m90")
     for T, *cells in rows:
