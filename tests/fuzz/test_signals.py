@@ -64,7 +64,8 @@ def judge(words, names, folder, process, number, old):
     code, last = process.returncode, (err.strip().splitlines() or [""])[-1]
     if any(path.suffix == ".part" for path in folder.iterdir()) and code != -signal.SIGTERM:
         return f"a temporary file is left: {err}"
-    if code == -signal.SIGTERM or code == -signal.SIGINT and "in main" not in err:       # Python itself was starting
+    starting = code == -signal.SIGINT and "in main" not in err or "Could not import runpy module" in err
+    if code == -signal.SIGTERM or starting:                                             # of Python itself
         return None if names == ["runs.jsonl"] or not whole(folder, names, old) else "ended by the signal, yet written"
     if "Traceback" in err or code not in (0, 1, 128 + number):
         return f"code {code}: {err[-1500:]}"
