@@ -32,7 +32,7 @@ class Processes(ProcessPoolExecutor):
             return super().submit(*work)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with at_hand(self._max_workers), stop.held():
+            with at_hand(self._max_workers):
                 return super().submit(*work)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,13 +15,13 @@ import numpy as np
 
 from minitf.checks import choice, instance, require
 from minitf.projections import l2
+from minitf.trust.frameworks.conventions import FUSED
 from minitf.trust.frameworks.textbook import errors, plain
 from minitf.trust.golden import Golden
 
 DIGITS = {"float64": 53, "float32": 24, "bfloat16": 8, "float16": 11}      # of a significand
 LAYOUTS = "bhtd", "bthd"
 MISSING, EXTRA = SILENT = "not given", "not asked for"                # and so not judged
-FUSED = "within the error of kernels that make the weights again from lse"
 OF_ROWS = {"q", "k", "v", "out"}               # arrays with a head axis and a row axis
 
 

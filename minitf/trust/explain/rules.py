@@ -47,6 +47,5 @@ def run(rule, values, shape=()):
     sizes = {p: values[name].shape[axis] for p, (name, axis) in axes.items()}
     sizes |= dict(zip(wanted, shape))
     y = eval(code, FUNCTIONS, values | dict(zip(letters, grid(*(sizes[p] for p in letters)))))
-    full = tuple(sizes[p] if p in wanted else 1 for p in letters)
-    y = y if getattr(y, "shape", None) == full else np.broadcast_to(y, full)
-    return y.reshape([sizes[p] for p in wanted])
+    full = np.broadcast_to(y, [sizes[p] if p in wanted else 1 for p in letters])
+    return full.reshape([sizes[p] for p in wanted])
