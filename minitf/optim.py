@@ -12,7 +12,7 @@ import numpy as np
 
 from minitf import checks
 from minitf.checks import checked, floats, nonnegative, positive, real, require, shape
-from minitf.projections import convex_set, reals
+from minitf.projections import ConvexSet, convex_set, reals
 
 __all__ = ["Iterate", "adam_step", "fixed_point_residual", "flatten", "frank_wolfe_gap",
            "gradient_step", "project_params", "projected_gradient", "projected_step", "unflatten"]
@@ -89,8 +89,15 @@ def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative
 @checked
 def project_params(params: arrays, constraints: sets):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
+    return project_arrays("params[{!r}]", params, constraints)
+
+
+def project_arrays(source, params, constraints):
+    """project_params of what is checked; an array that leaves a set's range is called by source."""
     for name in filter(constraints.__contains__, params):
         told, x = f"constraints[{name!r}].project", params[name]
+        if isinstance(constraints[name], ConvexSet):
+            reals(source.format(name), x)
         params[name] = floats(told, constraints[name].project(x), finite=np.isfinite(x).all())
         shape(told, params[name], x.shape)
     return params
@@ -101,7 +108,7 @@ def projected_step(params: arrays, grads: arrays, constraints: sets, lr: nonnega
     """x <- P(x - lr g), array for array."""
     require_like("grads", grads, params)
     moved = {name: params[name] - lr * grads[name] for name in params}
-    return project_params.__wrapped__(moved, constraints)       # they are checked
+    return project_arrays("x - lr g", moved, constraints)
 
 
 @checked

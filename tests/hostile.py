@@ -29,10 +29,6 @@ LOOP.append(LOOP)
 DEEP = 0.0
 for _ in range(100_000):
     DEEP = [DEEP]
-KNOWN = (               # faults that stay, each with its reason
-    "blank(name = str",                             # the message says blank, the option's name
-    "projected_gradient(lr = float '1e+308')",      # the step leaves the set's range, and the set calls its argument x
-)
 FOREIGN = {             # what has no wrong values
     ("judge", "found"): "whatever a kernel returned is judged, not refused",
     ("check_pullback", "args"): "the op that is checked refuses them, in its own words",
@@ -119,8 +115,20 @@ def values(valid, rng):
         found += [("maybe", np.bool_(valid))] + [("junk", x) for x in ("yes", "", 0, 1, 2.0, math.nan, [valid], np.array([valid]))]
     elif kind == "word":
         found += [("maybe", np.str_(valid))] + [("junk", x) for x in (valid + " ", valid.encode(), [valid], 1, math.nan, "\x00")]
+    found += within(valid, rng)
     return found + [(verdict_on(x) if fits(kind, valid, x) else "junk", x) for x in STRANGERS + NUMBERS
                     if not (callable(valid) and callable(x))]
+
+
+def within(valid, rng):
+    """A dict or a tuple, one array in it spoilt."""
+    places = dict(valid) if type(valid) is dict else dict(enumerate(valid)) if type(valid) is tuple else {}
+    numbers = [place for place, x in places.items() if isinstance(x, np.ndarray) and x.dtype.kind in "fiub"]
+    if numbers:
+        place = numbers[rng.integers(len(numbers))]
+        for verdict, x in arrays(places[place], rng):
+            spoilt = places | {place: x}
+            yield verdict, spoilt if type(valid) is dict else tuple(spoilt.values())
 
 
 def verdict_on(x):

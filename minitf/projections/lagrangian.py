@@ -3,8 +3,9 @@
 The problem:  min ||p - x||^2 / 2  subject to  p in K_1, .., K_m,  with a normal u_i of each K_i at
 p: x - p = sum u_i. One round, from p = c, minimises the smooth and strongly convex
 
-    phi(p) = ||p - x||^2 / 2 + omega ||p - c||^2 / 2 + sigma sum_i dist^2(z_i, K_i) / 2,     z_i =
-    p + u_i / sigma, grad   = p - x + omega (p - c) + sum_i w_i,      w_i = sigma (z_i - P_i(z_i))
+    phi(p) = ||p - x||^2 / 2 + omega ||p - c||^2 / 2 + sigma sum_i dist^2(z_i, K_i) / 2
+    grad   = p - x + omega (p - c) + sum_i w_i
+             with  z_i = p + u_i / sigma,  w_i = sigma (z_i - P_i(z_i))
 
 by Newton's method, whose Hessian  (1 + omega) I + sigma sum_i (I - J_i)  has the derivatives J_i
 of the projections, and then takes u_i = w_i: these are normals of K_i at P_i(z_i), and the

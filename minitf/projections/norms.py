@@ -4,13 +4,13 @@ A norm here is a vector norm (l1, l2 or linf) of a vector of parts: the entries 
 norms of its columns or of its rows, or its singular values. ||M||_{p,q} is the q-norm of the
 vector of p-norms of the columns.
 
-    kind     definition                                dual kind, definition l1       sum of all
-    |M_ij|                         linf      largest |M_ij| l21      sum of column l2 norms,
-    ||M||_{2,1}       l2inf     largest column l2 norm, ||M||_{2,inf} l21t     sum of row l2 norms,
-    ||M^T||_{2,1}        l2inft    largest row l2 norm, ||M^T||_{2,inf} linf1    sum of column
-    maxima, ||M||_{inf,1}       l1inf     largest column l1 norm, ||M||_{1,inf} nuclear  sum of
-    singular values                    spectral  largest singular value l2       Frobenius norm
-    l2        its own dual
+    kind     definition                          dual kind, definition
+    l1       sum of all |M_ij|                   linf      largest |M_ij|
+    l21      sum of column l2 norms, ||M||_{2,1} l2inf     largest column l2 norm, ||M||_{2,inf}
+    l21t     sum of row l2 norms, ||M^T||_{2,1}  l2inft    largest row l2 norm, ||M^T||_{2,inf}
+    linf1    sum of column maxima, ||M||_{inf,1} l1inf     largest column l1 norm, ||M||_{1,inf}
+    nuclear  sum of singular values              spectral  largest singular value
+    l2       Frobenius norm                      l2        its own dual
 
 A norm acts on the last two axes; a vector is one column, a number one entry, earlier axes are
 independent matrices. Source: Edelman, Goel, Kakade, Zhang 2022 (the (2,1) norms); Horn and

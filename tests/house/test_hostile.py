@@ -7,13 +7,15 @@ import inspect
 import random
 import warnings
 from itertools import islice
-from time import process_time
 
 import numpy as np
 import pytest
-from hostile import FOREIGN, KNOWN, fault, shown, values
+from hostile import FOREIGN, fault, shown, values
 
-SLOW = 0.02             # seconds of a valid call, by which it is drawn less often
+RARE = {                # calls of 0.03 s to 1 s are drawn less often
+    "bound_table": 0.02, "golden_cases": 0.03, "write_page": 0.1, "explain_attention": 0.1, "blank": 0.1,
+    "rademacher_table": 0.3, "Intersection.project": 0.3, "Intersection.project_certified": 0.3, "Intersection.gap": 0.3,
+    "explain": 0.3, "points": 0.5, "decide": 0.5, "certify": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +28,14 @@ def judged_calls(table):
     """The valid calls, their answers and what they take, pullbacks included."""
     found = {}
     for name, one in table.CALLS.items():
-        start = process_time()
         answer = one()
         answer = list(islice(answer, 3)) if hasattr(answer, "__next__") else answer
-        found[name] = one, answer, process_time() - start
+        found[name] = one, answer
         if isinstance(answer, tuple) and len(answer) == 2 and inspect.isfunction(answer[1]):
             y = answer[0]
             dy = tuple(table.floats(*part.shape) for part in y) if isinstance(y, tuple) else table.floats(*y.shape)
             back = table.call(answer[1], dy)
-            found[f"{name} pullback"] = back, back(), 0.0
+            found[f"{name} pullback"] = back, back()
     return found
 
 
@@ -50,10 +51,10 @@ def faults(calls, count, seed):
     """What is wrong with so many hostile calls: one line each."""
     rng, draws = random.Random(seed), np.random.default_rng(seed)
     spoilt = {}
-    names = [name for name, (one, *_) in calls.items() if one.bound.arguments]
-    weights = [min(1.0, SLOW / max(calls[name][2], 1e-9)) * len(calls[name][0].bound.arguments) for name in names]
+    names = [name for name, (one, _) in calls.items() if one.bound.arguments]
+    weights = [RARE.get(name, 1.0) * len(calls[name][0].bound.arguments) for name in names]
     for name in rng.choices(names, weights, k=count):
-        one, answer, _ = calls[name]
+        one, answer = calls[name]
         argument = rng.choice([key for key in one.bound.arguments if key != "header" and (name, key) not in FOREIGN])
         key = name, argument
         if key not in spoilt or rng.random() < 0.01:            # the random ones among them are drawn again
@@ -65,10 +66,6 @@ def faults(calls, count, seed):
             yield f"{name}({argument} = {shown(value)}): {wrong}"
 
 
-def unexpected(lines):
-    return [line for line in lines if not any(known in line for known in KNOWN)]
-
-
 def test_every_public_function_and_method_has_a_valid_call(table):
     listed = {name.split(" ")[0] for name in table.CALLS}
     public = table.surface()
@@ -78,20 +75,19 @@ def test_every_public_function_and_method_has_a_valid_call(table):
 def test_valid_calls_pass_without_a_warning(calls):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for one, _, seconds in calls.values():
-            if seconds < SLOW:
+        for name, (one, _) in calls.items():
+            if name not in RARE:
                 one()
 
 
 def test_hostile_arguments_are_refused_in_one_line_or_answered_rightly(calls):
-    assert not unexpected(faults(calls, 2000, seed=11))
+    assert not list(faults(calls, 2000, seed=11))
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_hostile_calls(calls):
     lines = list(faults(calls, 100_000, seed=12))
-    assert not unexpected(lines), "\n".join(unexpected(lines)[:50])
-    assert len(lines) <= 20, "\n".join(lines)
+    assert not lines, "\n".join(lines[:50])
 
 
 @pytest.mark.parametrize("wrong, said", [
