@@ -124,19 +124,44 @@ def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
     bound(1) <= eps.
 
     The bounds here may rise before they fall, log m being in them, but only far above 1; from there
-    on they decrease, so the crossing is the smallest m. Bisected in log m, then exactly; rtol > 0
-    stops once the bracket (low, m] is that narrow, relative to low. Errors: a bound still above eps
-    at m = limit.
+    on they decrease, so the crossing is the smallest m. A bracket (low, m] is narrowed by guesses,
+    and by halves after a dozen of them; rtol > 0 stops once it is that narrow, relative to low.
+    Errors: a bound still above eps at m = limit.
     """
-    low, high = 1, limit
-    if bound(low) <= eps:
+    low, high, last, new = 1, limit, (1, bound(1) / eps), (limit, bound(limit) / eps)
+    if last[1] <= 1:
         return low
-    require(bound(high) <= eps, "eps",
-            f"an error that the bound reaches within {limit:.0e} examples", eps)
+    require(new[1] <= 1, "eps", f"an error that the bound reaches within {limit:.0e} examples", eps)
+    turn = 0
     while high - low > max(1, rtol * low):
-        middle = (low + high) // 2 if high < 4 * low else math.isqrt(low * high)
-        low, high = (low, middle) if bound(middle) <= eps else (middle, high)
+        turn += 1
+        m = guess(low, high, last, new, rtol / 3) if turn < 12 else middle(low, high)
+        last, new = new, (m, bound(m) / eps)
+        low, high = (low, m) if new[1] <= 1 else (m, high)
     return high
+
+
+def guess(low, high, last, new, aside):
+    """A whole number inside a bracket, to be tried next for a function that falls to 1.
+
+    Where a power law through the last two points (m, value) is 1, moved on by the share aside, or
+    by 1, so that a right guess closes the bracket from its other side; the middle where that does
+    not lie inside.
+    """
+    (m, value), (n, other) = new, last
+    if 0 < value < math.inf and 0 < other < math.inf and value != other:
+        way = math.log(n / m) * math.log(value) / math.log(value / other)
+        if abs(way) < math.log(high / low):
+            m *= math.exp(way)
+            m = int(m + math.copysign(max(1.0, aside * m), value - 1))
+            if low < m < high:
+                return m
+    return middle(low, high)
+
+
+def middle(low, high):
+    """The middle of a bracket, of the logarithms in a wide one."""
+    return (low + high) // 2 if high < 4 * low else math.isqrt(low * high)
 
 
 @checked

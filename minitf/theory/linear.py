@@ -73,7 +73,7 @@ def sid(a: nonnegative, B: nonnegative, eps: positive, n: count):
     if r0 <= 1:
         return 0.0
     low, high = math.log(1e-9), math.log(40)
-    for _ in range(40):
+    for _ in range(26):         # r to 4e-7, so the minimum to its square
         r = math.exp((low + high) / 2)
         density = math.sqrt(2 / math.pi) * math.exp(-r * r / 2) / math.erf(r / math.sqrt(2))
         low, high = (low, math.log(r)) if 4 * r0 * r0 * r > n * density else (math.log(r), high)

@@ -170,6 +170,23 @@ def test_sample_complexity_is_the_crossing(target, eps):
     assert target <= m <= target * 1.0051 + 1
 
 
+@given(st.floats(0.2, 4), st.floats(1e-3, 1e12), st.sampled_from([0.0, 5e-3, 0.3]), st.integers(1, 1000), st.booleans())
+def test_sample_complexity_of_powers_with_logarithms_and_jumps(power, scale, rtol, jump, infinite):
+    calls = []
+
+    def bound(m):
+        calls.append(m)
+        m = max(1, m // jump * jump)
+        return math.inf if infinite and m < 3 * jump else scale * (1 + math.log(m)) / m ** power
+    if bound(10 ** 40) > 0.1:
+        return
+    calls.clear()
+    m = sample_complexity(bound, 0.1, rtol=rtol, limit=10 ** 40)
+    asked = len(calls)
+    assert bound(m) <= 0.1 and (m == 1 or bound(math.ceil(m / (1 + rtol)) - 1) > 0.1)
+    assert asked <= 16 + math.log2(max(m, 2)) + 20
+
+
 def test_sample_complexity_of_a_bound():
     c, _ = and_class(64, 3)
 
