@@ -12,12 +12,12 @@ import numpy as np
 
 from minitf import checks
 from minitf.checks import checked, floats, nonnegative, positive, real, require, shape
-from minitf.projections import ConvexSet, convex_set, reals
+from minitf.projections import convex_set, reals
 
 __all__ = ["Iterate", "adam_step", "fixed_point_residual", "flatten", "frank_wolfe_gap",
            "gradient_step", "project_params", "projected_gradient", "projected_step", "unflatten"]
 
-
+numbers = lambda name, x: reals(name, x, finite=False)
 arrays, points, sets = map(checks.values, (floats, reals, convex_set))      # rules of dicts
 
 
@@ -29,7 +29,7 @@ def share(name, value):
 def adam_state(name, value):
     """Return (i, N, S); it must be what a step of Adam returned."""
     require(isinstance(value, tuple) and len(value) == 3, name, "what a step returned", value)
-    return checks.integer(name, value[0], 0), floats(name, value[1]), floats(name, value[2])
+    return checks.integer(name, value[0], 0), *(numbers(name, x) for x in value[1:])
 
 
 @checked
@@ -59,7 +59,7 @@ def gradient_step(x: floats, g: floats, state: floats = None, *, lr: nonnegative
 
 
 @checked
-def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative = 1e-3,
+def adam_step(x: numbers, g: numbers, state: adam_state = None, *, lr: nonnegative = 1e-3,
               beta1: share = 0.9, beta2: share = 0.999, eps: nonnegative = 1e-8,
               weight_decay: nonnegative = 0.0):
     """Adam step with decoupled weight decay.
@@ -87,18 +87,11 @@ def adam_step(x: floats, g: floats, state: adam_state = None, *, lr: nonnegative
 
 
 @checked
-def project_params(params: arrays, constraints: sets):
+def project_params(params: points, constraints: sets):
     """Replace every constrained array by its Euclidean projection; the others pass through."""
-    return project_arrays("params[{!r}]", params, constraints)
-
-
-def project_arrays(source, params, constraints):
-    """project_params of what is checked; an array that leaves a set's range is called by source."""
     for name in filter(constraints.__contains__, params):
         told, x = f"constraints[{name!r}].project", params[name]
-        if isinstance(constraints[name], ConvexSet):
-            reals(source.format(name), x)
-        params[name] = floats(told, constraints[name].project(x), finite=np.isfinite(x).all())
+        params[name] = floats(told, constraints[name].project(x), finite=True)
         shape(told, params[name], x.shape)
     return params
 
@@ -108,7 +101,7 @@ def projected_step(params: arrays, grads: arrays, constraints: sets, lr: nonnega
     """x <- P(x - lr g), array for array."""
     require_like("grads", grads, params)
     moved = {name: params[name] - lr * grads[name] for name in params}
-    return project_arrays("x - lr g", moved, constraints)
+    return project_params.__wrapped__(points("x - lr g", moved), constraints)
 
 
 @checked
@@ -119,7 +112,7 @@ def fixed_point_residual(params: arrays, grads: arrays, constraints: sets, lr: p
 
 
 @checked
-def frank_wolfe_gap(params: arrays, grads: points, constraints: sets):
+def frank_wolfe_gap(params: points, grads: points, constraints: sets):
     """max <g, x - u> over u in the sets = <g, x> + sum h(-g): bounds f(x) - min f of a convex f.
 
     The support functions h are the sets' own; where one is missing, or a gradient is not 0 and

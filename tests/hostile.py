@@ -8,8 +8,8 @@ A value in the place of a valid one is
     free    NaN and inf among numbers: a refusal, or any answer, with NumPy's own warnings
 
 A clean refusal is a ValueError or TypeError of one line of at most 300 characters that names the argument, or
-another one, or a limit of a set, that this one does not fit. No other call warns; none writes into an argument or takes more than
-SECONDS of the processor.
+another one, a limit of a set, or an entry of a pair, that this one does not fit. No other call warns; none writes
+into an argument or takes more than SECONDS of the processor.
 """
 import fractions
 import itertools
@@ -30,6 +30,7 @@ DEEP = 0.0
 for _ in range(100_000):
     DEEP = [DEEP]
 FOREIGN = {             # what has no wrong values
+    ("unflatten", "like"): "names and shapes are all that is read of it",
     ("judge", "found"): "whatever a kernel returned is judged, not refused",
     ("check_pullback", "args"): "the op that is checked refuses them, in its own words",
 }
@@ -56,7 +57,7 @@ def arrays(x, rng):
     number, wide = x.dtype.kind == "f", x.astype(np.float64) if x.dtype.kind in "fiub" else x
     yield "same", x.tolist()
     yield "same", np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x.copy()
-    yield "same", np.asfortranarray(x)
+    yield "same", x.copy(order="F")
     yield "same", x.astype(x.dtype.newbyteorder())
     yield "same", x.view(Stranger)
     yield "junk", np.ma.array(wide, mask=np.arange(x.size).reshape(x.shape) == 0)
@@ -242,7 +243,7 @@ def fault(call, name, value, verdict, answer=None):
     except (OSError, AssertionError) as error:      # of a file; what check_pullback finds against an op
         return None if name in ("path", "paths") or "op" in bound.arguments else repr(error)
     except Exception as error:
-        return refusal(error, {"radius", "low", "high", *call.bound.signature.parameters}) or (f"refused: {str(error)[:120]}" if verdict == "same" else None)
+        return refusal(error, {"radius", "low", "high", "dlse", *call.bound.signature.parameters}) or (f"refused: {str(error)[:120]}" if verdict == "same" else None)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     if (snapshot(bound.args), snapshot(bound.kwargs)) != before:

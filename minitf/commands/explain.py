@@ -22,11 +22,11 @@ Examples:
               show_default=True, help="Which keys a query may meet.")
 @click.option("--sink", is_flag=True, help="One more score in each row, without a value.")
 @click.option("--softcap", type=float, help="Bound of the scores.")
-@click.option("--blank", metavar="NAME", help="Leave one quantity out, or judge the answer.")
+@click.option("--blank", "name", metavar="NAME", help="Leave a quantity out, or judge an answer.")
 @click.option("--answer", metavar="FILE", help="The answer to --blank, JSON or rows; - is stdin.")
 @click.option("--html", metavar="FILE", help="Write both examples as one live page.")
 @click.option("--json", is_flag=True, help="Print the arrays as one JSON object.")
-def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, html, json):
+def explain(T, d, seed, attention, heads, mask, sink, softcap, name, answer, html, json):
     """Work attention by hand, forward and backward.
 
     Prints every array with its formula and shape, and each gradient beside its finite difference.
@@ -35,21 +35,21 @@ def explain(T, d, seed, attention, heads, mask, sink, softcap, blank, answer, ht
     sizes = {"T": T, "d": d, "seed": seed}
     options = sizes | {"heads": heads, "mask": mask, "sink": sink, "softcap": softcap}
     with bad_input():
-        alone("answer", blank is not None, "--blank NAME")
-        alone("json", blank is None and html is None, "neither --blank nor --html")
-        alone("blank", html is None, "no --html")
-        for name in ("heads", "mask", "sink", "softcap"):
-            attention |= blank is not None and chosen(name)         # that page has them
-            alone(name, attention or html is not None, "--attention")
+        alone("answer", name is not None, "--blank NAME")
+        alone("json", name is None and html is None, "neither --blank nor --html")
+        alone("name", html is None, "no --html")
+        for option in ("heads", "mask", "sink", "softcap"):
+            attention |= name is not None and chosen(option)        # that page has them
+            alone(option, attention or html is not None, "--attention")
         check_outputs(html=html)
         if html is not None:
             with outputs():
                 page.write_page(html, **options)
             click.echo(f"Written    {html}")
             return 0
-        if blank is not None:
+        if name is not None:
             text = None if answer is None else read_whole(answer).decode(errors="replace")
-            found = page.blank(blank, text, attention=attention or None, **options)
+            found = page.blank(name, text, attention=attention or None, **options)
             click.echo(found.text)
             return int(found.right is False)
         record = page.explain_attention(**options) if attention else page.explain(**sizes)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minitf.checks import checked, floats, require, shape, values
+from minitf.checks import checked, require, shape, values
 from minitf.fast import attention_of, head_shares, mean_gradient
 from minitf.learn.loop import TrainConfig
 from minitf.learn.result import Result, read_bits, with_negations
@@ -19,7 +19,7 @@ from minitf.learn.search import fit_bounded, longest_search
 from minitf.learn.starts import ALL, POLISH, steps_of_starts, train_from_starts
 from minitf.model import ModelConfig, constraints, same_shapes, shapes
 from minitf.optim import fixed_point_residual
-from minitf.projections import convex_set
+from minitf.projections import convex_set, reals
 from minitf.tasks import examples
 
 DOUBTFUL = 0.6          # errors in training, of those of the more frequent label, that are no fit
@@ -61,7 +61,7 @@ def fit(X, y, model: ModelConfig | None = None, rng: np.random.Generator | None 
     rng = np.random.default_rng(0) if rng is None else rng
     if params is not None:
         same_shapes("params", params, shapes(model))
-        params = {name: floats(name, params[name], finite=True) for name in shapes(model)}
+        params = {name: reals(f"params[{name!r}]", params[name]) for name in shapes(model)}
     search = searches(model, train) and params is None and sets is None
     sets = checked_sets(sets, model) if sets is not None else constraints(model)
     history, report = recorder(callback)

@@ -73,10 +73,10 @@ def minibatch_descent(X, y, params, model, rng, train, sets, fade=None):
     for batch in batches(X, y, min(train.batch or 128, len(X)), rng, hold):
         loss, dx = gradient(x, batch)
         x = step(x, dx)
-        if sets:
-            x = pack(project_params(unpack(x), sets))
         stable = "a step size at which training does not diverge"
         require(np.isfinite(x).all(), "lr", stable, train.lr)
+        if sets:
+            x = pack(project_params(unpack(x), sets))
         yield loss, unpack(x)
 
 

@@ -39,7 +39,7 @@ def forward(params: Mapping, X, model: ModelConfig, *, z=None):
 def by_heads(heads, params, X, model, z=None):
     """`forward`, with the heads of [CLS] from heads(params, X, model, z) such as `row_heads`."""
     X, z = examples_of(X, z, model)
-    params = {name: floats(name, value, finite=True) for name, value in params.items()}
+    params = {name: floats(f"params[{name!r}]", x, finite=True) for name, x in params.items()}
     same_shapes("params", params, shapes(model))
     if model.block == "mlp":
         logits, back = mlp(params, X, model)

@@ -98,7 +98,10 @@ def answer(outputs, back, lse):
         else:
             cotangents = dout,
         named = zip(("dout", "dlse"), cotangents, shapes)
-        return tuple(dx for dx in back(*(cotangent(*each) for each in named)) if dx is not None)
+        found = [cotangent(*each) for each in named]
+        dtype = np.result_type(*found)
+        grads = back(*(x.astype(dtype, copy=False) for x in found))
+        return tuple(dx for dx in grads if dx is not None)
 
     return outputs if lse else outputs[0], pullback
 

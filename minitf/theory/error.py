@@ -128,32 +128,36 @@ def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
     and by halves after a dozen of them; rtol > 0 stops once it is that narrow, relative to low.
     Errors: a bound still above eps at m = limit.
     """
-    low, high, last, new = 1, limit, (1, bound(1) / eps), (limit, bound(limit) / eps)
-    if last[1] <= 1:
+    low, high, last, new = 1, limit, (1, bound(1)), (limit, bound(limit))
+    if last[1] <= eps:
         return low
-    require(new[1] <= 1, "eps", f"an error that the bound reaches within {limit:.0e} examples", eps)
+    within = f"an error that the bound reaches within {limit:.0e} examples"
+    require(new[1] <= eps, "eps", within, eps)
     turn = 0
     while high - low > max(1, rtol * low):
         turn += 1
-        m = guess(low, high, last, new, rtol / 3) if turn < 12 else middle(low, high)
-        last, new = new, (m, bound(m) / eps)
-        low, high = (low, m) if new[1] <= 1 else (m, high)
+        m = guess(low, high, last, new, eps, rtol / 3) if turn < 12 else middle(low, high)
+        last, new = new, (m, bound(m))
+        low, high = (low, m) if new[1] <= eps else (m, high)
     return high
 
 
-def guess(low, high, last, new, aside):
-    """A whole number inside a bracket, to be tried next for a function that falls to 1.
+def guess(low, high, last, new, eps, aside):
+    """A whole number inside a bracket, to be tried next for a function that falls to eps.
 
-    Where a power law through the last two points (m, value) is 1, moved on by the share aside, or
+    Where a power law through the last two points (m, value) is eps, moved on by the share aside, or
     by 1, so that a right guess closes the bracket from its other side; the middle where that does
     not lie inside.
     """
     (m, value), (n, other) = new, last
-    if 0 < value < math.inf and 0 < other < math.inf and value != other:
-        way = math.log(n / m) * math.log(value) / math.log(value / other)
+    fall = 0.0
+    if 0 < min(value, other) and max(value, other) < math.inf:
+        fall = math.log(value) - math.log(other)
+    if fall:
+        way = math.log(n / m) * (math.log(value) - math.log(eps)) / fall
         if abs(way) < math.log(high / low):
             m *= math.exp(way)
-            m = int(m + math.copysign(max(1.0, aside * m), value - 1))
+            m = int(m + math.copysign(max(1.0, aside * m), value - eps))
             if low < m < high:
                 return m
     return middle(low, high)

@@ -119,7 +119,7 @@ def prepared(folder, old):
 
 @pytest.mark.slow
 def test_signals_at_random_moments(tmp_path):
-    n, rng, lasts = int(os.environ.get("SIGNALS", 24)), random.Random(5), {}
+    n, rng, lasts = int(os.environ.get("SIGNALS", 16)), random.Random(5), {}
     ends = [one(i, rng, lasts, tmp_path) for i in range(n)]
     print(f"{n} signals: exit codes {Counter(code for _, code in ends)}")
     assert not [fault for fault, _ in ends if fault]

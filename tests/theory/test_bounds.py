@@ -178,7 +178,7 @@ def test_sample_complexity_of_powers_with_logarithms_and_jumps(power, scale, rto
         calls.append(m)
         m = max(1, m // jump * jump)
         return math.inf if infinite and m < 3 * jump else scale * (1 + math.log(m)) / m ** power
-    if bound(10 ** 40) > 0.1:
+    if bound(10 ** 12) > 0.1:                  # further out rounding is larger than what one example adds
         return
     calls.clear()
     m = sample_complexity(bound, 0.1, rtol=rtol, limit=10 ** 40)

@@ -268,7 +268,7 @@ def test_a_notebook_shows_the_text():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="^blank name: expected one of .* ds, .* dS, "):
+    with pytest.raises(ValueError, match="^name: expected one of .* ds, .* dS, "):
         blank("dQ")
 
 

@@ -33,7 +33,7 @@ def blank(name, answer=None, *, attention=None, **options):
     names = names_of(record, name)
     known = (a["name"] for page in pages for a in page["arrays"] if a["kind"] != "given")
     known = dict.fromkeys(re.sub(r"(?<!_)\d$", "", each) for each in known)
-    require(names, "blank name", f"one of {', '.join(known)}", name)
+    require(names, "name", f"one of {', '.join(known)}", name)
     lines = {a["name"]: a for a in record["arrays"]}
     values = {key(n): np.array(a["values"]) for n, a in lines.items()}
     if answer is None:
