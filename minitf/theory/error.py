@@ -125,18 +125,18 @@ def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
 
     The bounds here may rise before they fall, log m being in them, but only far above 1; from there
     on they decrease, so the crossing is the smallest m. A bracket (low, m] is narrowed by guesses,
-    and by halves after a dozen of them; rtol > 0 stops once it is that narrow, relative to low.
-    Errors: a bound still above eps at m = limit.
+    and by its middle, in logarithms, after a dozen of them; rtol > 0 stops once it is that narrow,
+    relative to low. Errors: a bound still above eps at m = limit.
     """
     low, high, last, new = 1, limit, (1, bound(1)), (limit, bound(limit))
     if last[1] <= eps:
         return low
-    within = f"an error that the bound reaches within {limit:.0e} examples"
-    require(new[1] <= eps, "eps", within, eps)
+    require(new[1] <= eps, "eps",
+            f"an error that the bound reaches within {limit:.0e} examples", eps)
     turn = 0
     while high - low > max(1, rtol * low):
         turn += 1
-        m = guess(low, high, last, new, eps, rtol / 3) if turn < 12 else middle(low, high)
+        m = turn < 12 and guess(low, high, last, new, eps, rtol / 3) or math.isqrt(low * high) + 1
         last, new = new, (m, bound(m))
         low, high = (low, m) if new[1] <= eps else (m, high)
     return high
@@ -146,26 +146,17 @@ def guess(low, high, last, new, eps, aside):
     """A whole number inside a bracket, to be tried next for a function that falls to eps.
 
     Where a power law through the last two points (m, value) is eps, moved on by the share aside, or
-    by 1, so that a right guess closes the bracket from its other side; the middle where that does
-    not lie inside.
+    by 1, so that a right guess closes the bracket from its other side; None where that does not lie
+    inside.
     """
     (m, value), (n, other) = new, last
-    fall = 0.0
-    if 0 < min(value, other) and max(value, other) < math.inf:
+    if 0 < min(value, other):
         fall = math.log(value) - math.log(other)
-    if fall:
-        way = math.log(n / m) * (math.log(value) - math.log(eps)) / fall
+        way = fall and math.log(n / m) * (math.log(value) - math.log(eps)) / fall
         if abs(way) < math.log(high / low):
             m *= math.exp(way)
             m = int(m + math.copysign(max(1.0, aside * m), value - eps))
-            if low < m < high:
-                return m
-    return middle(low, high)
-
-
-def middle(low, high):
-    """The middle of a bracket, of the logarithms in a wide one."""
-    return (low + high) // 2 if high < 4 * low else math.isqrt(low * high)
+            return m if low < m < high else None
 
 
 @checked

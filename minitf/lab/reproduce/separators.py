@@ -51,24 +51,34 @@ def frobenius(C):
 
 
 def nuclear(C, steps):
-    """Separators in the nuclear norm of all runs (runs, d d), and their duality gaps.
+    """Separators in the nuclear norm of all runs (runs, d d), and their duality gaps: a run ends
+    at a gap of 1e-8, or after so many steps.
 
-    Primal-dual steps  W <- prox(W + t C^T u),  u <- max(0, u + t (1 - C (2 W - W before))); prox
-    takes the nearest point of a spectral ball away. Made feasible, the dual value is sum u where
-    ||C^T u||_spectral = 1, the primal the norm where the smallest margin is 1.
+    Primal-dual steps  W' = prox(W + t C^T u),  u' = max(0, u + s (1 - C (2 W' - W))),  t s = 0.9 /
+    ||C||^2, and 1.8 times as far (Condat 2013); prox takes the nearest point of a spectral ball
+    away. Made feasible, the dual value is sum u where ||C^T u||_spectral = 1, the primal the norm
+    where the smallest margin is 1.
     """
     runs, n, dd = C.shape
-    square, CT = (runs, round(dd ** 0.5), round(dd ** 0.5)), C.swapaxes(1, 2).copy()
-    t = 0.95 / np.linalg.norm(C, ord=2, axis=(1, 2))[:, None, None]
-    W, u, ball = np.zeros((runs, dd, 1)), np.zeros((runs, n, 1)), Ball("spectral", 1.0)
-    for _ in range(steps):
-        moved = ((W + t * (CT @ u)) / t).reshape(square)
-        after = t * (moved - ball.project(moved)).reshape(W.shape)
-        u = np.maximum(0, u + t * (1 - C @ (2 * after - W)))
-        W = after
-    dual = u.sum(axis=(1, 2)) / norm((CT @ u).reshape(square), "spectral")
-    primal = norm(W.reshape(square), "nuclear") / (C @ W).min(axis=(1, 2))
-    return W[..., 0], 1 - dual / primal
+    side, CT, ball = round(dd ** 0.5), C.swapaxes(1, 2).copy(), Ball("spectral", 1.0)
+    s = 0.475 / np.linalg.norm(C, ord=2, axis=(1, 2))[:, None, None]
+    W, u = np.zeros((runs, dd, 1)), np.zeros((runs, n, 1))
+    left, found, gaps = np.arange(runs), np.zeros((runs, dd)), np.ones(runs)
+    for step in range(1, steps + 1):
+        t = 4 * s
+        moved = ((W + t * (CT @ u)) / t).reshape(-1, side, side)
+        to = t * (moved - ball.project(moved)).reshape(W.shape)
+        up = np.maximum(0, u + s * (1 - C @ (2 * to - W)))
+        W, u = W + 1.8 * (to - W), u + 1.8 * (up - u)
+        if step % 25 == 0 or step == steps:
+            dual = up.sum(axis=(1, 2)) / norm((CT @ up).reshape(moved.shape), "spectral")
+            primal = norm(to.reshape(moved.shape), "nuclear") / (C @ to).min(axis=(1, 2))
+            found[left], gaps[left] = to[..., 0], 1 - dual / primal
+            more = ~(abs(gaps[left]) < 1e-8)
+            C, CT, s, W, u, left = (x[more] for x in (C, CT, s, W, u, left))
+            if not len(left):
+                break
+    return found, gaps
 
 
 def ranks(rng, runs, n, T, d, svm_steps):
