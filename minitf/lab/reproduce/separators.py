@@ -72,8 +72,9 @@ def nuclear(C, steps):
         W, u = W + 1.8 * (to - W), u + 1.8 * (up - u)
         if step % 25 == 0 or step == steps:
             dual = up.sum(axis=(1, 2)) / norm((CT @ up).reshape(moved.shape), "spectral")
-            primal = norm(to.reshape(moved.shape), "nuclear") / (C @ to).min(axis=(1, 2))
-            found[left], gaps[left] = to[..., 0], 1 - dual / primal
+            margin = (C @ to).min(axis=(1, 2))
+            primal = norm(to.reshape(moved.shape), "nuclear") / margin
+            found[left], gaps[left] = to[..., 0] / abs(margin[:, None]), 1 - dual / primal
             more = ~(abs(gaps[left]) < 1e-8)
             C, CT, s, W, u, left = (x[more] for x in (C, CT, s, W, u, left))
             if not len(left):
