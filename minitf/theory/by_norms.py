@@ -126,7 +126,7 @@ def certified(model, scale, delta, fitted, m):
             ghost = margin_bound(logcov, m, left)
             return ghost if uniform is None else min(ghost, uniform_margin_bound(uniform, m, left))
 
-        needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=5e-3,
+        needed = None if bound(LIMIT) > TARGET else sample_complexity(bound, TARGET, rtol=1e-4,
                                                                       limit=LIMIT)
         return name, bound(m), needed
     # nothing here is input: a product of norms is inf, or eps over it 0

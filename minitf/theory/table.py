@@ -155,7 +155,7 @@ def bound_table(k: count, T_list: each(count), eps: probability = 0.1, delta: pr
 
     norms: {name: budget} that replace those of the class, names from NORMS. dudley, chain_ROUTE,
     margin_ROUTE, averages, averages_norms: m at which the bound on the error of a head that fits
-    its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.5 %; averages are
+    its sample falls to eps with probability 1 - delta (`bounds_of_class`), to 0.01 %; averages are
     None where the label does not change once with the count of ones. C2 and scaling at m = 10^6.
     fano, m_star, occam: lower bound, exact identification, finite class, for the rule with labels
     as balanced as can be. m: at_m has the error, at most 1, that each bound certifies there.
@@ -205,7 +205,7 @@ def bound_row(k, T, eps, delta, c, beta, rho, rule, m):
            "C2": scalar_C2(10 ** 6, c).C2, "scaling": scalar_scaling(1.0, 10 ** 6, c),
            "averages": None, "averages_norms": None}
     bounds = bounds_of_class(k, T, delta, c, beta, rule)
-    row |= {name: sample_complexity(bound, eps, rtol=5e-3, limit=LIMIT)
+    row |= {name: sample_complexity(bound, eps, rtol=1e-4, limit=LIMIT)
             for name, bound in bounds.items()}
     if m is not None:
         bounds["occam"] = lambda m: uniform_margin_bound(lambda _: log_supports(T, k), m, delta)

@@ -228,7 +228,7 @@ TABLE = {
 
 @pytest.mark.slow
 def test_table_of_and_of_three_bits():
-    """To the two or three digits written here and the 0.5 % of the bisection; the yardsticks are exact integers."""
+    """To the two or three digits written here and 0.6 %; the yardsticks are exact integers."""
     rows = bound_table(3, LENGTHS)
     assert [row["T"] for row in rows] == list(LENGTHS)
     rows = [row | {"B_q": row["norms"]["B_q"]} for row in rows]
