@@ -38,8 +38,9 @@ def test_values_come_out_the_same_again():
 @pytest.mark.slow
 def test_every_eleventh_value_comes_out_the_same_again():
     """All of them take minutes: python -m minitf.trust.regenerate check data/golden."""
-    found = list(regenerate().differences(FOLDER, list(CASES)[::11]))
-    assert [name for name, _ in found] == list(CASES)[::11] and [entry for entry in found if entry[1]] == []
+    names = [name for name in CASES if name != "project-common-l21t-spectral"][::11]        # that one alone takes 11 s
+    found = list(regenerate().differences(FOLDER, names))
+    assert [name for name, _ in found] == names and [entry for entry in found if entry[1]] == []
 
 
 def test_another_bit_is_found_and_named(tmp_path):
