@@ -97,6 +97,7 @@ BOMBS = {
     "empty strings": lambda: zipped([("header.npy", said_shape((10 ** 10,), "<U0"))])}
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", BOMBS)
 def test_memory_of_load_is_bounded(tmp_path, name):
     path = tmp_path / "evil.npz"
@@ -129,6 +130,7 @@ def test_an_array_that_is_there_twice_is_refused(run, tmp_path, model):
     one_line(run("learn", "--data", "names.npz"), "names.npz: expected no column name twice, got 'a'")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name, words", [
     ("table.csv.gz", ["learn", "--data"]), ("table.npz", ["learn", "--data"]), ("runs.jsonl.gz", ["plot"])])
 def test_tables_and_runs_unpack_within_bounds(run, tmp_path, name, words):

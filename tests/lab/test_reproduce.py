@@ -30,6 +30,7 @@ def small(name, **sizes):
     return {found["figure"]: found for found in rows}, curves
 
 
+@pytest.mark.slow
 def test_max_margin():
     rows, _ = small("max-margin", runs=8, steps=1000, svm_steps=600, ns=(5,), ds=(5, 10), rank_runs=4)
     assert rows["(a) correlation with the Frobenius separator"]["ours"] > 0.99

@@ -182,6 +182,7 @@ def test_learns(kind, seed):
     assert ((forward(params, X_test, model)[0] > 0) == y_test).all()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("seed", [0, 4, 14])
 def test_weighted_counts_are_learned_to_a_margin(seed):
     """a + b + 2c + 2d >= 4 of 64 bits, 150 examples: with 40 steps at the end, 14, 1 and 4 of 10,000 were wrong."""

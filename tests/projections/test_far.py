@@ -95,6 +95,7 @@ def test_long_vectors(n, scale):
     [Box(), Ball("l2", 0.7)], [Box(-0.1, 0.3), Ball("l1", 1.0)], [Box(), Ball("nuclear", 1.0)], [Simplex(), Box(-1, 0.2)],
     [Box(), Ball("spectral", 0.5), Ball("l21", 1.0)], [Box(0.0, 2.0), Box(-1.0, 0.2), Ball("l2", 0.5)],
 ], ids=str)
+@pytest.mark.every(2)
 @pytest.mark.parametrize("scale", [1, 100])
 def test_boxes_intersect(members, scale):
     x = scale * np.random.default_rng(5).standard_normal((6, 4))

@@ -56,7 +56,7 @@ def test_simplex_and_box(set, rng):
         Box().lmo([1.0, -1.0])
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @kinds
 def test_frank_wolfe_reaches_what_projected_gradient_does(kind, rng):
     A, B, ball = rng.standard_normal((30, 4)), rng.standard_normal((30, 3)), Ball(kind, 0.3)

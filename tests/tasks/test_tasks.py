@@ -82,7 +82,7 @@ def test_probability_and_influences_are_enumerations(kind, k, level, table, p):
     assert task.average_sensitivity() == pytest.approx(enumerate_mean(sensitivities.get, k, p), rel=1e-13)
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("k", [1, 2, 3, 7, 20])
 def test_label_probability_in_closed_form(k):
     p = 0.3
@@ -294,6 +294,7 @@ def test_blocks_hold_one_block_at_a_time():
 
 # Drawing tasks
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_drawn_tasks_are_balanced_where_they_can_be(kind, k):

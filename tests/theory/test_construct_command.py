@@ -33,6 +33,7 @@ def run(capsys, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_command_draws(run, tmp_path):
     pytest.importorskip("matplotlib")
     code, out, err = run("--T", 100, "--plot", "p.png")

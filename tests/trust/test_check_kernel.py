@@ -83,6 +83,7 @@ def test_bad_input_is_one_line(run, desk, words, message):
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_nothing_to_ask_is_not_agreement(run, desk):
     code, out, _ = run("check", "kernel", "mine:right", "--tags", "causal")
     assert code == 1 and "0 of 0 cases" in out

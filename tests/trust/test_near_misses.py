@@ -11,6 +11,7 @@ from minitf.trust.frameworks.textbook import plain_attention
 from minitf.trust.verdict import FUSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family, said", [("causal", AGREES), ("golden vectors", DISAGREES)])
 def test_a_near_miss_of_a_random_case_is_looked_at_with_more_runs(family, said):
     """The error that a formula may have, told half as large as it is: by few lucky runs."""
