@@ -144,7 +144,7 @@ def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_pa
         assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(5)
 @TWICE
 @pytest.mark.parametrize("call, after", [(1, False), (1, True), (2, False), (2, True)])
 def test_ctrl_c_at_the_rename_says_what_is_written(run, monkeypatch, tmp_path, words, call, after):

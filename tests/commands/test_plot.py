@@ -320,6 +320,7 @@ def test_what_cannot_be_drawn_is_one_line(plot, tmp_path, words, message):
     assert (code, out, err.count("\n")) == (2, "", 1) and re.search(message, err), err
 
 
+@pytest.mark.slow
 def test_a_grid_shows_every_cell_and_what_was_published(plot, tmp_path, monkeypatch):
     from minitf.lab.figures import sweep as curves
 

@@ -24,7 +24,7 @@ def test_forward_equals_loops(name, forward):
         assert np.ptp(want) > 1e-3 * np.abs(want).max()
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @both_ways
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("gpt-")) for name in CASES])
 def test_pullback_is_the_derivative(name, forward):

@@ -188,6 +188,7 @@ def test_an_lstm_is_its_formula(rng):
         assert abs(h @ w - logit) < 1e-12
 
 
+@pytest.mark.slow
 def test_length_free():
     rows, _ = small("length-free", lengths=(16, 128), s=3, m=100, seeds=2, fresh=500)
     assert abs(rows["bounded, T = 128: gap"]["ours"]) < 0.1

@@ -278,6 +278,7 @@ def test_what_broken_executors_lose_is_handed_out_again(breaks):
     assert sorted(record["rep"] for record in records) == [0, 1, 2, 3] and not crew.jobs
 
 
+@pytest.mark.slow
 def test_an_interruption_at_any_moment_leaves_no_future_locked():
     """The executor's own thread needs their locks to end."""
     class Never(Here):

@@ -41,7 +41,7 @@ def inside(heads, model):
         (np.abs(heads.w) <= model.bound * slack).all() and (np.abs(heads.c) <= model.bound * slack).all()
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @pytest.mark.parametrize("kind", ["and", "majority", "parity"])
 @pytest.mark.parametrize("radius, bound", [(None, None), (0.9, 0.7), (7.3, 2.1), (100.0, 1000.0)])
 def test_every_candidate_of_every_step_is_in_the_class(kind, radius, bound):

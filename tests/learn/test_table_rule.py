@@ -78,6 +78,7 @@ def test_costs_and_rivals_by_hand(rng):
     assert {(1,), (4,), (0, 1), (0, 4), (4, 5)} <= near and (1, 4) not in near
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("rows", [40, 200])
 def test_copies_of_rows_are_no_evidence(rows):
     """Coin flips, each row ten times: a rule of six columns fits 40 of them, and is not believed."""

@@ -111,7 +111,7 @@ def test_the_pullback_keeps_the_arguments_and_nothing_else(rng):
     assert {id(x) for x in kept} == {id(x) for x in (*args, mask)}
 
 
-@pytest.mark.every(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"causal": True, "softcap": 3.0}])
 def test_memory_is_linear_in_the_length(options):
     """Peak of both passes beyond the arguments: twice the length takes twice the memory; in attention, four times."""

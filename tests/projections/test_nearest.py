@@ -236,6 +236,7 @@ def test_the_gap_bounds_the_distance_and_sees_a_part_in_a_million(kind):
 
 # ---- the simplex ----------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(v=VECTORS, r=st.floats(1e-6, 20))
 def test_simplex_against_rational_arithmetic(v, r):

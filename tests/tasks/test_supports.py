@@ -45,7 +45,7 @@ def instance(rng, name):
     return task, task.sample(rng, int(rng.choice([1, 3, 6, 12, 25, 60]))), dict(level=level, table=table)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("name", KINDS + UNKNOWN)
 def test_supports_are_those_of_brute_force(name):
     rng, several = np.random.default_rng(len(name)), []

@@ -112,7 +112,7 @@ def test_balanced_p_in_closed_form(k):
     assert balanced_p(truth_table("majority", k)) == 0.5 or k % 2 == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("k", [2, 3, 6, 13, 20])
 def test_balanced_p_of_thresholds_against_many_digits(k):
     mpmath = pytest.importorskip("mpmath")

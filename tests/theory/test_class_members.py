@@ -191,7 +191,7 @@ def test_unrolled_sensitivities_are_the_recursion():
             assert part.b == pytest.approx(2.0 * e + (key is None))
 
 
-@pytest.mark.every(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.1, 0.25])
 def test_packing_of_random_scalar_heads(eps):
     rng = np.random.default_rng(3)

@@ -92,7 +92,7 @@ def test_the_learner_without_a_slip_is_right(case):
     assert all(np.abs(found[name] - x).max() < 1e-13 for name, x in page(case).items())
 
 
-@pytest.mark.every(4)
+@pytest.mark.every(8)
 @pytest.mark.parametrize("case", [0, *(pytest.param(case, marks=pytest.mark.slow) for case in range(1, len(OPTIONS)))])
 @pytest.mark.parametrize("said", SLIPS)
 def test_a_slip_is_called_by_its_name_wherever_it_shows(case, said):

@@ -203,8 +203,7 @@ def test_nothing_is_wider_than_the_window(tab, width):
         assert tab.ask(OVERFLOW) == []
 
 
-@pytest.mark.every(4)
-@pytest.mark.every(4)
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("media, scheme", [("screen", "light"), ("screen", "dark"), ("print", "light"), ("print", "dark")])
 def test_every_text_has_the_contrast_of_wcag_aa(tab, media, scheme):
