@@ -16,13 +16,19 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # of a job in the ba
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """every(n): one in n of the parameters of a test is tried at once, along the diagonal of a grid; the others are slow."""
-    seen = Counter()
+    """every(n): one in n of the parameters of a test is tried at once, along the diagonal of a grid; the others are slow.
+    Where the variable ONE_IN is n, only one in n of those are: old versions need no more."""
+    seen, kept = Counter(), Counter()
     for item in items:
         if mark := item.get_closest_marker("every"):
             n, i = mark.args[0], seen[test := (item.path, item.originalname)]
             seen[test] += 1
             if i % n != i // n % n:
+                item.add_marker("slow")
+    if n := int(os.environ.get("ONE_IN", 0)):
+        for item in items:
+            kept[test := (item.path, item.originalname)] += not item.get_closest_marker("slow")
+            if kept[test] % n != 1:
                 item.add_marker("slow")
 
 

@@ -109,7 +109,7 @@ def test_a_full_disk_under_stdout_is_one_line():
 
 TWO = {"learn --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
        "construct --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
-       "bound --T 8,16 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
+       "bound --k 1 --T 2,4 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
 TWICE = pytest.mark.parametrize("words", [
     pytest.param(words, id=words.split()[0], marks=[pytest.mark.slow] * words.startswith(("bound", "plot"))) for words in TWO])
 

@@ -116,8 +116,8 @@ def test_one_success_below_a_clean_jump_does_not_pin_m90():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slope", [8, 25])
-@pytest.mark.parametrize("reps, shared", [(5, 0.7), (10, 0.7), (20, 0.0), (20, 1.0), (40, 0.0), (40, 1.0)])
+@pytest.mark.parametrize("reps, shared, slope", [(5, 0.7, 8), (5, 0.7, 25), (10, 0.7, 25), (20, 0.0, 8), (20, 1.0, 25),
+                                                 (40, 0.0, 25), (40, 1.0, 8)])
 def test_coverage_of_the_intervals(reps, shared, slope):
     held = coverage(120, reps, shared, 1, slope)
     assert (0.86 <= held).all(), held

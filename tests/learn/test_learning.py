@@ -31,8 +31,8 @@ CASES |= {
     **{f"threshold {level}": (dict(task="threshold", level=level, k=3, T=64), 20, 18) for level in (1, 2, 3)},
     "symmetric": (dict(task="symmetric", k=3, T=64), 20, 18),
     "junta": (dict(task="junta", k=3, T=64), 20, 18),
-    "gpt": (dict(model="gpt"), 20, 18),
-    "mlp": (dict(model="mlp"), 20, 18),
+    "gpt": (dict(model="gpt"), 12, 11),
+    "mlp": (dict(model="mlp"), 12, 11),
 }
 
 
