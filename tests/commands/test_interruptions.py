@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sweeps import invent
 from minitf import files
 from minitf.commands import progress
 from minitf.learn import Progress
+from minitf.theory import rademacher_table
 
 # Progress, interruption, pipes
 
@@ -110,6 +112,14 @@ def test_a_full_disk_under_stdout_is_one_line():
 TWO = {"learn --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
        "construct --T 8 --k 1 --save model.npz --plot f.svg": ["f.svg", "model.npz"],
        "bound --k 1 --T 2,4 --plot f.svg --csv t.csv": ["f.svg", "t.csv"], "plot old.jsonl -o f.svg --csv t.csv": ["f.svg", "t.csv"]}
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A figure of bounds in a second."""
+    monkeypatch.setattr("minitf.commands.bound.rademacher_table", partial(rademacher_table, lengths=[16, 32], signs=2))
+
+
 TWICE = pytest.mark.parametrize("words", [
     pytest.param(words, id=words.split()[0], marks=[pytest.mark.slow] * words.startswith(("bound", "plot"))) for words in TWO])
 
@@ -133,7 +143,7 @@ def pressed_at(monkeypatch, name, call, after):
 
 @pytest.mark.every(2)
 @TWICE
-def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_path, words):
+def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, short, monkeypatch, tmp_path, words):
     invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
     before = sorted(path.name for path in tmp_path.iterdir())
     for call, after in (1, True), (2, False):           # the first is whole, the second not
@@ -147,7 +157,7 @@ def test_ctrl_c_between_two_outputs_leaves_none_of_them(run, monkeypatch, tmp_pa
 @pytest.mark.every(5)
 @TWICE
 @pytest.mark.parametrize("call, after", [(1, False), (1, True), (2, False), (2, True)])
-def test_ctrl_c_at_the_rename_says_what_is_written(run, monkeypatch, tmp_path, words, call, after):
+def test_ctrl_c_at_the_rename_says_what_is_written(run, short, monkeypatch, tmp_path, words, call, after):
     invent(tmp_path / "old.jsonl", T=(16, 64), m=(10, 12), reps=2)
     pressed_at(monkeypatch, "replace", call, after)
     code, out, err = run(*words.split())
