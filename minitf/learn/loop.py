@@ -73,8 +73,8 @@ def minibatch_descent(X, y, params, model, rng, train, sets, fade=None):
     for batch in batches(X, y, min(train.batch or 128, len(X)), rng, hold):
         loss, dx = gradient(x, batch)
         x = step(x, dx)
-        stable = "a step size at which training does not diverge"
-        require(np.isfinite(x).all(), "lr", stable, train.lr)
+        require(np.isfinite(x).all(), "lr",
+                "a step size at which training does not diverge", train.lr)
         if sets:
             x = pack(project_params(unpack(x), sets))
         yield loss, unpack(x)

@@ -31,7 +31,7 @@ LOOK = 100              # steps from one look to the next
 FEWEST = 500            # rows of which it pays to hold some back
 LARGE = 512             # batch of the stages over all rows
 ALL, POLISH = 800, 1500     # steps of these stages
-LATER = 5500            # steps of few that take as long as these
+LATER, TWICE = 5500, 9000   # steps of few that take as long as these, as these and a second polish
 CLEAR = 0.01            # share undecided after polish that is left
 DECAY = 3.0             # of polish, where the class is unbounded
 STARTS = 15
@@ -140,7 +140,8 @@ def one_start(loop, seen, unseen, params, most, name):
     else:
         params = whole
     doubt = unsure(params, loop.fresh, model, noise_level(params, X, y, model))
-    return Ended(params, doubt, "more examples" if doubt > CLEAR else ""), LATER
+    took = TWICE if before is whole else LATER
+    return Ended(params, doubt, "more examples" if doubt > CLEAR else ""), took
 
 
 def missing(params, X, y, seen, model):

@@ -136,27 +136,27 @@ def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
     turn = 0
     while high - low > max(1, rtol * low):
         turn += 1
-        m = turn < 12 and guess(low, high, last, new, eps, rtol / 3) or math.isqrt(low * high) + 1
+        m = turn < 12 and guess(low, high, *last, *new, eps, rtol / 3) or math.isqrt(low * high) + 1
         last, new = new, (m, bound(m))
         low, high = (low, m) if new[1] <= eps else (m, high)
     return high
 
 
-def guess(low, high, last, new, eps, aside):
+def guess(low, high, n, other, m, value, eps, aside):
     """A whole number inside a bracket, to be tried next for a function that falls to eps.
 
-    Where a power law through the last two points (m, value) is eps, moved on by the share aside, or
-    by 1, so that a right guess closes the bracket from its other side; None where that does not lie
-    inside.
+    Where a power law through the points (n, other), (m, value) is eps, moved on by the share aside,
+    or by 1, so that a right guess closes the bracket from its other side; None where that does not
+    lie inside.
     """
-    (m, value), (n, other) = new, last
     if 0 < min(value, other):
         fall = math.log(value) - math.log(other)
         way = fall and math.log(n / m) * (math.log(value) - math.log(eps)) / fall
         if abs(way) < math.log(high / low):
             m *= math.exp(way)
             m = int(m + math.copysign(max(1.0, aside * m), value - eps))
-            return m if low < m < high else None
+            if low < m < high:
+                return m
 
 
 @checked
