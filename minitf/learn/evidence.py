@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minitf.learn.counts import Counts
 from minitf.learn.rule import patterns, relevant
 
 DEALS = 20              # of the errors, to see what chance does
@@ -22,8 +23,7 @@ GAIN = 6.0              # nats by which a certain rule must beat the best consta
 NOISIEST = 0.25         # the largest share of errors that can pass for noise
 WIDEST_RULE = 6         # columns of a rule that is looked for
 BEAM = 8                # of two columns more, the first is one of the so many best
-BLOCK = 1 << 25         # bits that are floats at one time
-PAIR_ROWS = 8192        # rows on which pairs of columns are held against the errors
+PAIRS = 1 << 26         # rows times pairs of columns that are tried, all of them
 
 
 class Verdict(NamedTuple):
@@ -35,15 +35,8 @@ class Verdict(NamedTuple):
     by_rows: bool = False
 
 
-class Evidence:
+class Evidence(Counts):
     """Labelled rows X (m, T), y (m,), and what they say about rules."""
-
-    def __init__(self, X, y):
-        self.X, self.y = np.asarray(X), np.asarray(y).astype(np.int64)
-        self.m, self.T = self.X.shape
-        step = max(1, BLOCK // self.T)
-        self.cuts = [slice(i, i + step) for i in range(0, self.m, step)]
-        self.blocks = self.X.astype(np.float32) if len(self.cuts) == 1 else self.X
 
     def cost(self, errors, s):
         """Nats of a rule of s columns with so many errors, one number or an array."""
@@ -55,26 +48,6 @@ class Evidence:
         """Nats that name s columns and a table on them."""
         choose = math.lgamma(self.T + 1) - math.lgamma(s + 1) - math.lgamma(self.T - s + 1)
         return choose + 2 ** s * math.log(2)
-
-    def counts(self, support):
-        """The number of rows of each pattern on a support and label: (2^s, 2)."""
-        index = 2 * patterns(self.X, support) + self.y
-        return np.bincount(index, minlength=2 << len(support)).reshape(-1, 2)
-
-    def errors(self, support):
-        """On how many rows the best table on a support errs."""
-        return int(self.counts(support).min(axis=1).sum())
-
-    def errors_with(self, support):
-        """The same on the support and one column more, for each column: (T,)."""
-        ones, index = 0.0, 2 * patterns(self.X, support) + self.y
-        for cut in self.cuts:
-            groups = np.zeros((2 << len(support), len(index[cut])), np.float32)
-            groups[index[cut], np.arange(len(index[cut]))] = 1
-            ones = ones + (groups @ self.blocks[cut].astype(np.float32, copy=False)).astype(float)
-        ones = ones.reshape(-1, 2, self.T)
-        zeros = self.counts(support)[:, :, None] - ones
-        return (ones.min(axis=1) + zeros.min(axis=1)).sum(axis=0).round().astype(int)
 
     def rivals(self, support):
         """Yield (support, cost, column exchanged or None) of the supports around one."""
@@ -91,18 +64,19 @@ class Evidence:
 
     def wider(self, support):
         """Yield (base, errors with one column more than it (T,)): of the support, then of it and
-        one column, each of the best."""
-        best = [()] if len(support) < min(WIDEST_RULE, self.T) else []
-        while best:
-            more, best = best, []
-            for added in more:
-                base = tuple(sorted((*support, *added)))
-                errors = self.errors_with(base)
-                yield base, errors
-                if not added and len(base) + 1 < min(WIDEST_RULE, self.T):
-                    firsts = {*np.argsort(errors, kind="stable")[:BEAM].tolist(),
-                              *self.telling_pair(support)[0]}
-                    best = [(t,) for t in sorted(firsts - set(support))]
+        one column, each, or each of the best where that would be too many pairs."""
+        most = min(WIDEST_RULE, self.T)
+        if len(support) < most:
+            errors = self.errors_with(support)
+            yield support, errors
+            few = self.m * self.T ** 2 <= PAIRS
+            firsts = range(self.T) if few else {
+                *np.argsort(errors, kind="stable")[:BEAM].tolist(), *self.telling_pair(support)[0]}
+            if len(support) + 1 < most:
+                pairs = self.errors_with_two(support) if few else None
+                for t in sorted({*firsts} - {*support}):
+                    base = tuple(sorted((*support, t)))
+                    yield base, pairs[t] if few else self.errors_with(base)
 
     def same_or_opposite(self, t):
         """The columns that equal column t on all rows, and those that are its complement."""
@@ -224,25 +198,6 @@ class Evidence:
             return f"without {names[gone.pop()]} the rows are explained about as well"
         said = " and ".join(names[t] for t in sorted(new))
         return f"with {said} added the rows are explained about as well"
-
-    def telling_pair(self, support):
-        """The pair of columns most bound to the errors of the best table on a support, and how many
-        standard deviations more than none would be.
-
-        z is the error of a row less the mean on its pattern; for independent z the sums
-        sum_i z_i x_it x_iu of centred columns, over their standard deviations, are nearly normal.
-        """
-        X, y = self.X[:PAIR_ROWS].astype(np.float32), self.y[:PAIR_ROWS]
-        index = patterns(self.X[:PAIR_ROWS], support)
-        sizes, ones = np.bincount(index), np.bincount(index, y)
-        z = np.where(2 * ones > sizes, -1, 1)[index] * (y - (ones / np.maximum(sizes, 1))[index])
-        z = np.where(sizes[index] > 1, z, 0).astype(np.float32)
-        X = X - X.mean(axis=0)
-        sums, squares = (X * z[:, None]).T @ X, (X * X * (z * z)[:, None]).T @ (X * X)
-        scores = np.triu(np.abs(sums) / np.sqrt(np.maximum(squares, 1.0)), 1)
-        t, u = np.unravel_index(int(scores.argmax()), scores.shape)
-        return (int(t), int(u)), scores[t, u]
-
 
 def rule_on(evidence, support, default, names):
     """The Rule of the more frequent labels on a support, without columns that it ignores."""

@@ -12,7 +12,7 @@ CORE = {"ops", "projections", "tasks", "optim", "model"}
 SKIPPED = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER, tokenize.COMMENT,
            tokenize.ENCODING}
 FILES = sorted(PACKAGE.rglob("*.py"))
-WHOLE, REPRODUCE, A_CORE, A_LINE = 182_500, 12_000, 34_900, 11.5
+WHOLE, REPRODUCE, A_CORE, A_LINE = 182_700, 12_000, 34_900, 11.5
 
 
 def tokens(path):
