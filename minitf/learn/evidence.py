@@ -23,7 +23,7 @@ GAIN = 6.0              # nats by which a certain rule must beat the best consta
 NOISIEST = 0.25         # the largest share of errors that can pass for noise
 WIDEST_RULE = 6         # columns of a rule that is looked for
 BEAM = 8                # of two columns more, the first is one of the so many best
-PAIRS = 1 << 26         # rows times pairs of columns that are tried, all of them
+PAIRS = 1 << 26         # rows x columns^2 up to which all pairs are tried
 
 
 class Verdict(NamedTuple):
