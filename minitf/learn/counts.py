@@ -22,10 +22,13 @@ class Counts:
         self.cuts = [slice(i, i + step) for i in range(0, self.m, step)]
         self.blocks = self.X.astype(np.float32) if len(self.cuts) == 1 else self.X
 
+    def groups(self, support):
+        """For every row the number of its pattern on a support and its label: (m,)."""
+        return 2 * patterns(self.X, support) + self.y
+
     def counts(self, support):
         """The number of rows of each pattern on a support and label: (2^s, 2)."""
-        index = 2 * patterns(self.X, support) + self.y
-        return np.bincount(index, minlength=2 << len(support)).reshape(-1, 2)
+        return np.bincount(self.groups(support), minlength=2 << len(support)).reshape(-1, 2)
 
     def errors(self, support):
         """On how many rows the best table on a support errs."""
@@ -33,22 +36,21 @@ class Counts:
 
     def errors_with(self, support):
         """The same on the support and one column more, for each column: (T,)."""
-        ones, index = 0.0, 2 * patterns(self.X, support) + self.y
+        ones, group = 0.0, self.groups(support)
         for cut in self.cuts:
-            groups = np.zeros((2 << len(support), len(index[cut])), np.float32)
-            groups[index[cut], np.arange(len(index[cut]))] = 1
-            ones = ones + (groups @ self.blocks[cut].astype(np.float32, copy=False)).astype(float)
+            member = (np.arange(2 << len(support))[:, None] == group[cut]).astype(np.float32)
+            ones = ones + (member @ self.blocks[cut].astype(np.float32, copy=False)).astype(float)
         ones = ones.reshape(-1, 2, self.T)
         zeros = self.counts(support)[:, :, None] - ones
         return (ones.min(axis=1) + zeros.min(axis=1)).sum(axis=0).round().astype(int)
 
     def errors_with_two(self, support):
         """The same on the support and two columns more, for each pair: (T, T)."""
-        index, errors = 2 * patterns(self.X, support) + self.y, 0.0
-        for pattern in range(0, 2 << len(support), 2):
+        group, errors = self.groups(support), 0.0
+        for zero in range(0, 2 << len(support), 2):
             cells = []
-            for group in pattern, pattern + 1:          # of either label: 11, 10, 01, 00
-                X = self.blocks[index == group].astype(np.float32)
+            for number in zero, zero + 1:               # of either label: 11, 10, 01, 00
+                X = self.blocks[group == number].astype(np.float32, copy=False)
                 both, one = X.T @ X, X.sum(axis=0)
                 cells.append((both, one[:, None] - both, one - both,
                               len(X) - one[:, None] - one + both))

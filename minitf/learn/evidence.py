@@ -66,17 +66,21 @@ class Evidence(Counts):
         """Yield (base, errors with one column more than it (T,)): of the support, then of it and
         one column, each, or each of the best where that would be too many pairs."""
         most = min(WIDEST_RULE, self.T)
-        if len(support) < most:
-            errors = self.errors_with(support)
-            yield support, errors
-            few = self.m * self.T ** 2 <= PAIRS
-            firsts = range(self.T) if few else {
-                *np.argsort(errors, kind="stable")[:BEAM].tolist(), *self.telling_pair(support)[0]}
-            if len(support) + 1 < most:
-                pairs = self.errors_with_two(support) if few else None
-                for t in sorted({*firsts} - {*support}):
-                    base = tuple(sorted((*support, t)))
-                    yield base, pairs[t] if few else self.errors_with(base)
+        if len(support) >= most:
+            return
+        errors = self.errors_with(support)
+        yield support, errors
+        if len(support) + 1 == most:
+            return
+        if self.m * self.T ** 2 <= PAIRS:
+            pairs = enumerate(self.errors_with_two(support))
+        else:
+            firsts = {*np.argsort(errors, kind="stable")[:BEAM].tolist(),
+                      *self.telling_pair(support)[0]}
+            pairs = ((t, self.errors_with((*support, t))) for t in sorted(firsts - {*support}))
+        for t, errors in pairs:
+            if t not in support:
+                yield tuple(sorted((*support, t))), errors
 
     def same_or_opposite(self, t):
         """The columns that equal column t on all rows, and those that are its complement."""
@@ -198,6 +202,7 @@ class Evidence(Counts):
             return f"without {names[gone.pop()]} the rows are explained about as well"
         said = " and ".join(names[t] for t in sorted(new))
         return f"with {said} added the rows are explained about as well"
+
 
 def rule_on(evidence, support, default, names):
     """The Rule of the more frequent labels on a support, without columns that it ignores."""

@@ -128,9 +128,10 @@ def sample_complexity(bound: numeric, eps: positive, *, rtol: nonnegative = 0.0,
     and by its middle, in logarithms, after a dozen of them; rtol > 0 stops once it is that narrow,
     relative to low. Errors: a bound still above eps at m = limit.
     """
-    low, high, last, new = 1, limit, (1, bound(1)), (limit, bound(limit))
+    low, last = 1, (1, bound(1))
     if last[1] <= eps:
         return low
+    high, new = limit, (limit, bound(limit))
     require(new[1] <= eps, "eps",
             f"an error that the bound reaches within {limit:.0e} examples", eps)
     turn = 0
